@@ -1,0 +1,69 @@
+//! What all RPCs share: the node, the limits, and the end of waiting when the server stops.
+
+use crate::backend::{Backend, Error};
+use crate::options::Options;
+use crate::page::PageLimits;
+use crate::status;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tonic::Status;
+use workflows::{Ask, Reply};
+
+/// The Temporal front of one node.
+#[derive(Clone, Debug)]
+pub(crate) struct Front<B> {
+    pub(crate) backend: B,
+    pub(crate) options: Arc<Options>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl<B: Backend> Front<B> {
+    /// `stopping` becomes true, or is dropped, when waiting requests are to be answered.
+    pub(crate) fn new(backend: B, options: Arc<Options>, stopping: watch::Receiver<bool>) -> Self {
+        Front { backend, options, stopping }
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Reply, Status> {
+        self.backend.workflows(ask).await.map_err(status::of)
+    }
+
+    /// Asks, and waits until there is an answer, the time is over, or the server stops.
+    pub(crate) async fn ask_within(
+        &self,
+        ask: Ask,
+        within: Duration,
+    ) -> Result<Option<Reply>, Status> {
+        let mut stopping = self.stopping.clone();
+        tokio::select! {
+            biased;
+            answer = self.backend.workflows_within(ask, within) => match answer {
+                Err(Error::Stopping) => Ok(None),
+                answer => answer.map_err(status::of),
+            },
+            _ = stopping.wait_for(|stopping| *stopping) => Ok(None),
+        }
+    }
+
+    /// Whether waiting requests are being answered because the server stops.
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// How much a page of history may hold, if the client asked for at most `wanted` events.
+    pub(crate) fn page_limits(&self, wanted: i32) -> PageLimits {
+        let max = self.options.history_page_events_max;
+        let wanted = usize::try_from(wanted).ok().filter(|wanted| *wanted > 0);
+        PageLimits {
+            events_max: wanted.unwrap_or(max).min(max),
+            bytes_max: self.options.history_page_bytes_max,
+        }
+    }
+}
+
+/// The machine answered with something that is no answer to the question.
+pub(crate) fn mismatch(reply: &Reply) -> Status {
+    tracing::error!(?reply, "the machine answered another question");
+    Status::internal("the machine answered another question")
+}
