@@ -11,9 +11,10 @@ use std::marker::PhantomData;
 use tonic::Status;
 use tonic::codec::{BufferSettings, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Fields, and elements of repeated fields, that one request may have at its top level. A
-/// completed workflow task with that many commands is far beyond what a history may hold.
-const REQUEST_FIELDS_MAX: usize = 65_536;
+/// Fields, and elements of repeated fields, that one request may have at its top level. A command,
+/// the largest element, is 1,000 bytes in memory. A workflow task that is completed with so many
+/// commands would fill two fifths of the largest history in one go.
+const REQUEST_FIELDS_MAX: usize = 20_000;
 
 /// Encodes `T`, decodes `U`.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ fn check_field_count(mut bytes: &[u8]) -> Result<(), &'static str> {
         bytes = rest;
         count += 1;
         if count > REQUEST_FIELDS_MAX {
-            return Err("more than 65536 fields");
+            return Err("more than 20000 fields");
         }
     }
     Ok(())

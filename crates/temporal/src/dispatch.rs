@@ -4,6 +4,7 @@
 //! exist has no message, and a request that is too large has a code that clients take for a
 //! passing trouble. Both are answered in the words of Temporal's server, which SDKs look for.
 
+use crate::budget::ReceiveBudget;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -19,6 +20,7 @@ type Response = http::Response<Body>;
 /// Sends each request to the service it names.
 #[derive(Clone, Debug)]
 pub(crate) struct Dispatch<W, H> {
+    pub(crate) budget: ReceiveBudget,
     pub(crate) workflow: W,
     pub(crate) health: H,
 }
@@ -42,6 +44,7 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let path = request.uri().path().to_owned();
         let (service, method) = split(&path);
+        let request = request.map(|body| self.budget.charge(body));
         if service == W::NAME {
             let answer = self.workflow.call(request);
             Box::pin(async move { Ok(reworded(answer.await?, &path)) })

@@ -5,6 +5,7 @@
 //! here knows the rules of executions, and every RPC that is not served is refused by name.
 
 mod backend;
+mod budget;
 mod codec;
 mod deadline;
 mod delivery;

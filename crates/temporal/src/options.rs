@@ -8,6 +8,8 @@ pub struct Options {
     /// Bytes of one request, before and after decompression. More: RESOURCE_EXHAUSTED with the
     /// text by which SDKs know that trying again is of no use. Temporal's own limit.
     pub request_bytes_max: usize,
+    /// Bytes of all requests that are being received. More: RESOURCE_EXHAUSTED.
+    pub receive_bytes_max: usize,
     /// Events of one page of history. Temporal's own limit.
     pub history_page_events_max: usize,
     /// Bytes of one page of history, unless its first event alone has more.
@@ -30,6 +32,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             request_bytes_max: 4 << 20,
+            receive_bytes_max: 256 << 20,
             history_page_events_max: 256,
             history_page_bytes_max: 2 << 20,
             task_poll_max: Duration::from_secs(60),

@@ -1,6 +1,7 @@
 //! The gRPC server: HTTP/2 over one listener, health beside the service, and a quick end.
 
 use crate::backend::Backend;
+use crate::budget::ReceiveBudget;
 use crate::dispatch::Dispatch;
 use crate::front::Front;
 use crate::generated::temporal::api::workflowservice::v1::workflow_service_server::WorkflowServiceServer;
@@ -44,6 +45,7 @@ pub(crate) async fn run<B: Backend>(
 ) -> Result<(), Error> {
     let (stop, stopping) = watch::channel(false);
     let request_bytes_max = options.request_bytes_max;
+    let budget = ReceiveBudget::new(options.receive_bytes_max);
     let connections = incoming::accept(listener, options.connections_max);
     let builder = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -55,7 +57,8 @@ pub(crate) async fn run<B: Backend>(
     let workflow = WorkflowServiceServer::new(front)
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(request_bytes_max);
-    let dispatch = Dispatch { workflow, health: health::<B>(request_bytes_max).await };
+    let health = health::<B>(request_bytes_max).await;
+    let dispatch = Dispatch { budget, workflow, health };
     let served = { builder }.serve_with_incoming_shutdown(dispatch, connections, async move {
         shutdown.await;
         stop.send_replace(true);

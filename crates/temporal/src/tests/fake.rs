@@ -5,6 +5,8 @@ use crate::options::Options;
 use crate::server;
 use base::{BlobAddr, RunId, Uuid};
 use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::BodyExt;
 use prost::Message;
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,10 +17,13 @@ use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio_stream::StreamExt;
+use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
+use tower::{Service, ServiceExt};
 use workflows::{Ask, EventBatch, HistorySlice, Refusal, Reply};
 
 pub(crate) const SERVICE: &str = "temporal.api.workflowservice.v1.WorkflowService";
@@ -228,23 +233,37 @@ impl Client {
         frame: Vec<u8>,
         encoding: Option<&str>,
     ) -> (Option<Status>, Bytes) {
-        use http_body_util::{BodyExt, Full};
-        use tower::{Service, ServiceExt};
+        let body = Body::new(http_body_util::Full::new(Bytes::from(frame)));
+        let response = self.send_body(method, body, encoding).await;
+        assert!(response.headers().get("grpc-encoding").is_none(), "answers are not compressed");
+        let status = Status::from_header_map(response.headers());
+        let collected = response.into_body().collect().await.unwrap();
+        let trailers = collected.trailers().and_then(Status::from_header_map);
+        (status.or(trailers), collected.to_bytes())
+    }
+
+    /// Sends the beginning of a request and never its end.
+    pub(crate) async fn send_unfinished(&self, method: &str, begin: Vec<u8>) -> Option<Status> {
+        let begin = tokio_stream::once(Ok::<_, Status>(Frame::data(Bytes::from(begin))));
+        let body = Body::new(http_body_util::StreamBody::new(begin.chain(tokio_stream::pending())));
+        let response = self.send_body(method, body, None).await;
+        Status::from_header_map(response.headers())
+    }
+
+    async fn send_body(
+        &self,
+        method: &str,
+        body: Body,
+        encoding: Option<&str>,
+    ) -> http::Response<Body> {
         let mut request = http::Request::post(format!("/{SERVICE}/{method}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
         if let Some(encoding) = encoding {
             request = request.header("grpc-encoding", encoding);
         }
-        let body = tonic::body::Body::new(Full::new(Bytes::from(frame)));
         let mut channel = self.0.clone();
-        let response = channel.ready().await.unwrap().call(request.body(body).unwrap());
-        let response = response.await.unwrap();
-        assert!(response.headers().get("grpc-encoding").is_none(), "answers are not compressed");
-        let status = Status::from_header_map(response.headers());
-        let collected = response.into_body().collect().await.unwrap();
-        let trailers = collected.trailers().and_then(Status::from_header_map);
-        (status.or(trailers), collected.to_bytes())
+        channel.ready().await.unwrap().call(request.body(body).unwrap()).await.unwrap()
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::Write;
 use temporalio_protos::temporal::api::workflowservice::v1::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use workflows::{Ask, Reply};
 
@@ -62,6 +63,32 @@ async fn a_request_far_beyond_the_limit_is_refused_and_the_connection_lives() {
     running.stop().await;
 }
 
+/// Requests that never end: what they have sent is held, up to the budget and no further.
+#[tokio::test]
+async fn unfinished_requests_have_a_budget_together() {
+    let options = Options { receive_bytes_max: 300_000, ..Options::default() };
+    let running = running(options).await;
+    let mut unfinished = JoinSet::new();
+    for _ in 0..8 {
+        // Announces 200,000 bytes and sends half of them.
+        let mut half = frame(false, &[0; 200_000]);
+        half.truncate(100_000);
+        let client = running.client.clone();
+        unfinished.spawn(async move { client.send_unfinished("ShutdownWorker", half).await });
+    }
+    for _ in 0..5 {
+        let status = unfinished.join_next().await.unwrap().unwrap().unwrap();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        assert_eq!(status.message(), "too many requests are being received");
+    }
+    assert_eq!(unfinished.len(), 3, "three have found room");
+    unfinished.shutdown().await;
+    // Their room is free again as soon as the server has heard of their end.
+    let client = running.client.clone();
+    while client.call::<_, ()>("SignalWorkflowExecution", signal(200_000)).await.is_err() {}
+    running.stop().await;
+}
+
 /// A thousandfold bomb: 256 MiB in 256 KiB. It is unpacked up to the limit and no further.
 #[tokio::test]
 async fn a_gzip_bomb_is_refused_at_the_limit() {
@@ -96,11 +123,11 @@ fn peak_memory_bytes() -> u64 {
 #[tokio::test]
 async fn what_is_not_protobuf_or_not_gzip_is_the_clients_mistake() {
     let running = running(Options::default()).await;
-    let elements = [0x22u8, 0].repeat(70_000);
+    let elements = [0x22u8, 0].repeat(20_001);
     for (what, bytes, encoding, code, text) in [
         ("protobuf", frame(false, &[0xff; 40]), None, Code::InvalidArgument, "invalid protobuf"),
         ("length", frame(false, &[0x0a, 0xff, 0xff, 0xff, 0x7f]), None, Code::InvalidArgument, ""),
-        ("elements", frame(false, &elements), None, Code::InvalidArgument, "65536 fields"),
+        ("elements", frame(false, &elements), None, Code::InvalidArgument, "20000 fields"),
         ("gzip", frame(true, b"no gzip"), Some("gzip"), Code::InvalidArgument, "decompressing"),
         ("flag", frame(true, b""), None, Code::Internal, "compressed-flag"),
         ("encoding", frame(true, b""), Some("brotli"), Code::Unimplemented, "brotli"),
