@@ -1,0 +1,55 @@
+//! What is in the directory at start: which segments there are, that none is missing, and that their names are durable.
+
+use crate::disk::read_full;
+use crate::segment::{self, PREPARING_SUFFIX, SegmentHeader};
+use crate::{Disk, Error};
+
+/// Removes what an interrupted preparation left, and reads the headers of all segments, in order.
+pub(crate) fn survey<D: Disk>(disk: &D) -> Result<Vec<SegmentHeader>, Error> {
+    let names = disk.list().map_err(Error::io("list", &disk.describe("")))?;
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment::number_of(name)).collect();
+    numbers.sort_unstable();
+    for name in names.iter().filter(|name| name.ends_with(PREPARING_SUFFIX)) {
+        disk.remove(name).map_err(Error::io("remove", &disk.describe(name)))?;
+    }
+    // A kill between rename and sync leaves a name that is visible and not durable.
+    disk.sync_dir().map_err(Error::io("sync the directory", &disk.describe("")))?;
+    for (number, due) in numbers.iter().zip(1..) {
+        if *number != due {
+            return Err(missing(disk, due));
+        }
+    }
+    let mut headers: Vec<SegmentHeader> = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let header = read_header(disk, number)?;
+        if headers.first().is_some_and(|first| first.salt != header.salt) {
+            return Err(damaged(disk, number, "this segment belongs to another journal"));
+        }
+        headers.push(header);
+    }
+    Ok(headers)
+}
+
+/// The error for a segment that should be there.
+pub(crate) fn missing<D: Disk>(disk: &D, number: u32) -> Error {
+    Error::Missing { file: disk.describe(&segment::file_name(number)) }
+}
+
+fn read_header<D: Disk>(disk: &D, number: u32) -> Result<SegmentHeader, Error> {
+    let name = segment::file_name(number);
+    let path = disk.describe(&name);
+    let file = disk.open(&name).map_err(Error::io("open", &path))?;
+    let mut bytes = [0; 64];
+    let count = read_full(&file, &mut bytes, 0).map_err(Error::io("read", &path))?;
+    let header = SegmentHeader::decode(bytes.get(..count).unwrap_or(&bytes))
+        .map_err(|reason| damaged(disk, number, reason))?;
+    if header.number != number {
+        return Err(damaged(disk, number, "the file holds another segment than its name says"));
+    }
+    Ok(header)
+}
+
+fn damaged<D: Disk>(disk: &D, number: u32, reason: &str) -> Error {
+    let file = disk.describe(&segment::file_name(number));
+    Error::Damaged { file, offset: 0, reason: reason.into() }
+}

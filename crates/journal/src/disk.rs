@@ -1,0 +1,65 @@
+//! What the journal needs of a disk. [`crate::RealDisk`] is one; the simulated one loses on purpose
+//! what was not synced.
+//!
+//! The promises a disk makes are the weak ones of POSIX: a write is durable after `sync_data` of its file, a name
+//! after `sync_dir`; before that each may be there, be missing, or (writes) be torn at 512 bytes.
+
+use std::io::{self, IoSlice};
+
+/// A directory of flat files.
+pub trait Disk: Send + Sync + 'static {
+    /// Its files.
+    type File: DiskFile;
+
+    /// Names of all files.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Makes a file that does not exist yet.
+    fn create(&self, name: &str) -> io::Result<Self::File>;
+    /// Opens an existing file for reading and writing.
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+    /// Gives a file another name; replaces what has that name.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes the names durable.
+    fn sync_dir(&self) -> io::Result<()>;
+    /// Bytes that can still be allocated.
+    fn free_bytes(&self) -> io::Result<u64>;
+    /// A number nobody outside can guess, for a newborn journal.
+    fn salt(&self) -> u64;
+    /// What to call this file in a message to a human: its path.
+    fn describe(&self, name: &str) -> String;
+}
+
+/// An open file.
+pub trait DiskFile: Send + Sync + 'static {
+    /// Length in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether there is no byte in it.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Reads at most `into.len()` bytes; fewer at the end of the file, or as the system likes.
+    fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes all of `slices`, one after the other.
+    fn write_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> io::Result<()>;
+    /// Makes sure that the first `bytes` bytes can be written without running out of room. Leaves
+    /// the length alone.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
+    /// Makes what was written durable.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// Reads `into.len()` bytes, or to the end of the file; says how many.
+pub(crate) fn read_full<F: DiskFile>(file: &F, into: &mut [u8], from: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, from + done as u64) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}

@@ -1,0 +1,194 @@
+//! A directory of a real file system, locked against a second process.
+//!
+//! Refuses: a directory another process has open, and one whose `VERSION` it does not know.
+
+use crate::{Disk, DiskFile, Error};
+use rustix::fs::FallocateFlags;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+const LOCK: &str = "LOCK";
+const VERSION: &str = "VERSION";
+const VERSION_TEMPORARY: &str = "VERSION.preparing";
+const VERSION_TEXT: &str = "unstable 1\n";
+
+/// A locked directory.
+#[derive(Debug)]
+pub struct RealDisk {
+    directory: PathBuf,
+    /// The lock lasts as long as this file is open.
+    _lock: File,
+}
+
+impl RealDisk {
+    /// Makes the directory if need be, and locks it.
+    pub fn open(directory: impl AsRef<Path>) -> Result<RealDisk, Error> {
+        let directory = directory.as_ref().to_path_buf();
+        let name = directory.display().to_string();
+        create_durably(&directory).map_err(Error::io("create directory", &name))?;
+        let lock = lock(&directory)?;
+        let disk = RealDisk { directory, _lock: lock };
+        disk.check_version()?;
+        Ok(disk)
+    }
+
+    fn check_version(&self) -> Result<(), Error> {
+        let path = self.path(VERSION);
+        match fs::read(&path) {
+            Ok(found) if found == VERSION_TEXT.as_bytes() => Ok(()),
+            Ok(found) => Err(Error::Version {
+                directory: self.directory.display().to_string(),
+                found: String::from_utf8_lossy(found.get(..64).unwrap_or(&found)).trim().into(),
+                known: VERSION_TEXT.trim(),
+            }),
+            // A lost file is made again: each segment's header names its format, too.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.write_version().map_err(Error::io("write", &path.display().to_string()))
+            }
+            Err(error) => Err(Error::io("read", &path.display().to_string())(error)),
+        }
+    }
+
+    fn write_version(&self) -> io::Result<()> {
+        let mut file = File::create(self.path(VERSION_TEMPORARY))?;
+        file.write_all(VERSION_TEXT.as_bytes())?;
+        file.sync_all()?;
+        self.rename(VERSION_TEMPORARY, VERSION)?;
+        self.sync_dir()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+/// Makes a directory and its parents; each new name is synced in its parent.
+fn create_durably(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        create_durably(parent)?;
+    }
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
+        made => made?,
+    }
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn lock(directory: &Path) -> Result<File, Error> {
+    let path = directory.join(LOCK);
+    let name = path.display().to_string();
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(Error::io("open", &name))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::Locked { directory: directory.display().to_string() })
+        }
+        Err(TryLockError::Error(error)) => Err(Error::io("lock", &name)(error)),
+    }
+}
+
+impl Disk for RealDisk {
+    type File = RealFile;
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for found in fs::read_dir(&self.directory)? {
+            if let Ok(name) = found?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<RealFile> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        options.open(self.path(name)).map(RealFile)
+    }
+
+    fn open(&self, name: &str) -> io::Result<RealFile> {
+        OpenOptions::new().read(true).write(true).open(self.path(name)).map(RealFile)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path(name))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.directory)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn salt(&self) -> u64 {
+        // The standard library seeds this from the operating system.
+        RandomState::new().build_hasher().finish()
+    }
+
+    fn describe(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+}
+
+/// A file of a [`RealDisk`].
+#[derive(Debug)]
+pub struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.read_at(into, position)
+    }
+
+    fn write_all_at(&self, mut slices: &mut [IoSlice<'_>], mut position: u64) -> io::Result<()> {
+        // Empty slices at the front would make a write of nothing look like a full disk.
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            match rustix::io::pwritev(&self.0, slices, position) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    position += count as u64;
+                    IoSlice::advance_slices(&mut slices, count);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        loop {
+            match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, 0, bytes) {
+                Err(rustix::io::Errno::INTR) => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}

@@ -1,0 +1,190 @@
+//! Reads a segment frame by frame and hands its entries on.
+//!
+//! A frame whose CRCs are right but which is not in its turn (LSN, epochs) can only come from a
+//! defect, so it is refused as damage and never cut.
+
+use crate::format::{FRAMES_START, padded};
+use crate::frame::{Epochs, HEADER_BYTES, Header, Kind, Place, TABLE_LINE_BYTES};
+use crate::segment::SegmentHeader;
+use crate::window::Window;
+use crate::{BoxError, DiskFile, Error};
+use base::hash::crc32c;
+use base::{BlobAddr, Cause, Lsn};
+use bytes::{Buf, Bytes};
+
+/// One entry of the journal, as it is read at start.
+#[derive(Debug)]
+pub struct Replayed<'a> {
+    /// Its LSN.
+    pub lsn: Lsn,
+    /// What brought it about.
+    pub cause: Cause,
+    /// The small part.
+    pub meta: &'a [u8],
+    /// The large parts. They share the buffer they were read into: copy what is to be kept.
+    pub blobs: &'a [Bytes],
+    /// Where the large parts are.
+    pub addresses: &'a [BlobAddr],
+}
+
+/// Takes the replayed entries.
+pub(crate) type Replay<'a> = dyn FnMut(Replayed<'_>) -> Result<(), BoxError> + 'a;
+
+/// How far reading has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    /// LSN of the last entry.
+    pub(crate) lsn: Lsn,
+    /// Of the last frame. No frame has boot epoch 0.
+    pub(crate) epochs: Epochs,
+    /// Segment and position from which on no frame proves that anything is durable.
+    pub(crate) unproven: (u32, u32),
+}
+
+/// How a segment ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SegmentEnd {
+    /// By a close frame.
+    Closed,
+    /// At this position there is no valid frame.
+    Open(u32),
+}
+
+/// One frame.
+struct Frame {
+    header: Header,
+    meta: Bytes,
+    blobs: Vec<Bytes>,
+    addresses: Vec<BlobAddr>,
+}
+
+pub(crate) fn replay_segment<F: DiskFile>(
+    window: &mut Window<'_, F>,
+    segment: SegmentHeader,
+    progress: &mut Progress,
+    replay: &mut Replay<'_>,
+) -> Result<(SegmentEnd, u32), Error> {
+    let mut position = FRAMES_START;
+    loop {
+        let Some(frame) = read_frame(window, segment, position)? else {
+            return Ok((SegmentEnd::Open(position), position));
+        };
+        let header = &frame.header;
+        advance(progress, header, segment.number, position).map_err(|reason| Error::Damaged {
+            file: window.path().into(),
+            offset: position.into(),
+            reason: format!("a frame is out of its turn: {reason}"),
+        })?;
+        if header.kind == Kind::Entry {
+            hand_on(&frame, replay).map_err(|source| Error::Replay {
+                lsn: header.lsn,
+                file: window.path().into(),
+                offset: position.into(),
+                source,
+            })?;
+        }
+        // No overflow: the frame ends within the segment's capacity.
+        position += padded(u64::from(HEADER_BYTES) + u64::from(header.length)) as u32;
+        if header.kind == Kind::Close {
+            return Ok((SegmentEnd::Closed, position));
+        }
+    }
+}
+
+/// The frame at `position`, if there is a valid one.
+fn read_frame<F: DiskFile>(
+    window: &mut Window<'_, F>,
+    segment: SegmentHeader,
+    position: u32,
+) -> Result<Option<Frame>, Error> {
+    let place = Place { salt: segment.salt, segment: segment.number, position };
+    let bytes = window.get(position.into(), HEADER_BYTES as usize)?;
+    let Some(header) = Header::decode(&bytes, place) else {
+        return Ok(None);
+    };
+    let start = u64::from(position) + u64::from(HEADER_BYTES);
+    if padded(start + u64::from(header.length)) > u64::from(segment.capacity) {
+        return Ok(None);
+    }
+    let payload = window.get(start, header.length as usize)?;
+    if payload.len() < header.length as usize {
+        return Ok(None);
+    }
+    Ok(split(header, payload, place, start as u32))
+}
+
+/// Checks a payload and takes it apart. `header`'s lengths agree with each other.
+fn split(header: Header, mut payload: Bytes, place: Place, start: u32) -> Option<Frame> {
+    if header.kind != Kind::Entry {
+        let nothing = Bytes::new();
+        return Some(Frame { header, meta: nothing, blobs: Vec::new(), addresses: Vec::new() });
+    }
+    let mut table = payload.split_to(header.table_bytes() as usize);
+    let meta = payload.split_to(header.meta_bytes as usize);
+    if place.payload_crc(header.generation, &table, &meta) != header.payload_crc {
+        return None;
+    }
+    let mut position = start + table.len() as u32 + header.meta_bytes;
+    let count = table.len() / TABLE_LINE_BYTES as usize;
+    let (mut blobs, mut addresses) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    while table.has_remaining() {
+        let (length, crc) = (table.get_u32_le(), table.get_u32_le());
+        if length as usize > payload.len() {
+            return None;
+        }
+        let blob = payload.split_to(length as usize);
+        if crc32c(&blob) != crc {
+            return None;
+        }
+        blobs.push(blob);
+        addresses.push(BlobAddr { segment: place.segment, position, length, crc });
+        position += length;
+    }
+    payload.is_empty().then_some(Frame { header, meta, blobs, addresses })
+}
+
+/// Checks that it is this frame's turn.
+fn advance(
+    progress: &mut Progress,
+    header: &Header,
+    segment: u32,
+    position: u32,
+) -> Result<(), String> {
+    let Epochs { boot_epoch, generation } = progress.epochs;
+    let lsn = match header.kind {
+        Kind::Entry => progress.lsn.next(),
+        Kind::Seal | Kind::Boot | Kind::Close => progress.lsn,
+    };
+    if header.lsn != lsn {
+        return Err(format!("it has LSN {} where {lsn} is due", header.lsn));
+    }
+    let epochs_fit = match header.kind {
+        Kind::Boot => header.boot_epoch == boot_epoch + 1 && header.generation >= generation,
+        Kind::Entry | Kind::Seal | Kind::Close => {
+            boot_epoch > 0 && header.boot_epoch == boot_epoch && header.generation == generation
+        }
+    };
+    if !epochs_fit {
+        return Err(format!(
+            "it has boot epoch {} and generation {} after {boot_epoch} and {generation}",
+            header.boot_epoch, header.generation
+        ));
+    }
+    if header.durable > progress.lsn || header.synced > position || header.synced < FRAMES_START {
+        return Err("it claims to know more than can be known".into());
+    }
+    progress.lsn = lsn;
+    progress.epochs = Epochs { boot_epoch: header.boot_epoch, generation: header.generation };
+    progress.unproven = (segment, header.synced);
+    Ok(())
+}
+
+fn hand_on(frame: &Frame, replay: &mut Replay<'_>) -> Result<(), BoxError> {
+    replay(Replayed {
+        lsn: frame.header.lsn,
+        cause: frame.header.cause,
+        meta: &frame.meta,
+        blobs: &frame.blobs,
+        addresses: &frame.addresses,
+    })
+}
