@@ -2,9 +2,7 @@
 
 use base::{BlobAddr, RunId, Ticket};
 use bytes::Bytes;
-use temporalio_protos::temporal::api::enums::v1::{
-    ResourceExhaustedCause, ResourceExhaustedScope,
-};
+use temporalio_protos::temporal::api::enums::v1::{ResourceExhaustedCause, ResourceExhaustedScope};
 use temporalio_protos::temporal::api::failure::v1::Failure;
 use temporalio_protos::temporal::api::workflowservice::v1 as service;
 

@@ -1,0 +1,327 @@
+//! Polls, and how tasks reach them.
+//!
+//! A task is started in the journal by the ask that finds poller and task together; it is handed
+//! out in `attend`, as the first thing after. Handing out changes nothing that is journaled.
+
+use crate::ask::{ActivityTask, Effect, Refusal, Reply, TaskToken, WorkflowTask};
+use crate::machine::{Decision, Workflows};
+use crate::matching::{Poller, QueueKey, RESERVED_QUEUE, TaskKey};
+use crate::op::{Op, at};
+use crate::proto::{common, enums, normal_queue, service, taskqueue, timestamp};
+use crate::token::{self, Task};
+use crate::transaction::Transaction;
+use base::{Cx, RunId, Ticket, Uuid};
+use enums::{ResourceExhaustedCause, ResourceExhaustedScope};
+
+/// Identity of the node where it works on activities itself.
+const NODE_IDENTITY: &str = "mainstay";
+
+impl Workflows {
+    pub(crate) fn decide_poll_workflow(
+        &self,
+        request: &service::PollWorkflowTaskQueueRequest,
+        cx: &Cx<'_>,
+        plan: &mut Vec<Op>,
+    ) -> Decision {
+        let namespace = self.namespaces.by_name(&request.namespace)?.id;
+        let name = self.polled_name(request.task_queue.as_ref())?;
+        let key = QueueKey::workflow(namespace, name);
+        self.decide_poll(&key, &request.identity, cx, plan)
+    }
+
+    pub(crate) fn decide_poll_activity(
+        &self,
+        request: &service::PollActivityTaskQueueRequest,
+        cx: &Cx<'_>,
+        plan: &mut Vec<Op>,
+    ) -> Decision {
+        let namespace = self.namespaces.by_name(&request.namespace)?.id;
+        let name = self.polled_name(request.task_queue.as_ref())?;
+        let key = QueueKey::activity(namespace, name);
+        self.decide_poll(&key, &request.identity, cx, plan)
+    }
+
+    pub(crate) fn decide_poll_publish(&self, cx: &Cx<'_>, plan: &mut Vec<Op>) -> Decision {
+        self.decide_poll(&reserved(), NODE_IDENTITY, cx, plan)
+    }
+
+    fn polled_name<'r>(&self, queue: Option<&'r taskqueue::TaskQueue>) -> Result<&'r str, Refusal> {
+        let name = queue.map_or("", |queue| queue.name.as_str());
+        self.check_name(name, "TaskQueue")?;
+        if name == RESERVED_QUEUE {
+            let text = "The task queue \"mainstay\" is reserved: the node itself serves it.";
+            return Err(Refusal::InvalidArgument(text.into()));
+        }
+        Ok(name)
+    }
+
+    /// Starts the first ready task for this poll; otherwise the poll waits.
+    fn decide_poll(
+        &self,
+        key: &QueueKey,
+        identity: &str,
+        cx: &Cx<'_>,
+        plan: &mut Vec<Op>,
+    ) -> Decision {
+        if self.matching.first_returned(key).is_some() || self.matching.has_query(key) {
+            return Ok(None);
+        }
+        let Some(task) = self.matching.first_ready(key) else {
+            if self.matching.poller_count(key) >= self.limits.pollers_per_queue_count {
+                return Err(Refusal::ResourceExhausted {
+                    message: "too many pollers wait on this task queue".into(),
+                    cause: ResourceExhaustedCause::ConcurrentLimit,
+                    scope: ResourceExhaustedScope::Namespace,
+                });
+            }
+            return Ok(None);
+        };
+        let Some(run) = self.runs.get(&task.run()) else { return Ok(None) };
+        let mut planner = self.planner(cx, plan);
+        let mut tx = Transaction::begin(&mut planner, &run.state);
+        match task {
+            TaskKey::Workflow(_) => tx.start_task(identity),
+            TaskKey::Activity(_, scheduled) => tx.start_activity(scheduled, identity),
+        }
+        tx.finish();
+        Ok(None)
+    }
+
+    pub(crate) fn attend_poll_workflow(
+        &mut self,
+        request: &service::PollWorkflowTaskQueueRequest,
+        ticket: Ticket,
+        cx: &Cx<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Ok(namespace) = self.namespaces.by_name(&request.namespace).map(|n| n.id) else {
+            return;
+        };
+        let name = request.task_queue.as_ref().map_or("", |queue| queue.name.as_str());
+        let poller = Poller {
+            ticket,
+            identity: request.identity.clone(),
+            worker_instance_key: request.worker_instance_key.clone(),
+        };
+        self.attend_poll(&QueueKey::workflow(namespace, name), poller, cx, effects);
+    }
+
+    pub(crate) fn attend_poll_activity(
+        &mut self,
+        request: &service::PollActivityTaskQueueRequest,
+        ticket: Ticket,
+        cx: &Cx<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Ok(namespace) = self.namespaces.by_name(&request.namespace).map(|n| n.id) else {
+            return;
+        };
+        let name = request.task_queue.as_ref().map_or("", |queue| queue.name.as_str());
+        let poller = Poller {
+            ticket,
+            identity: request.identity.clone(),
+            worker_instance_key: request.worker_instance_key.clone(),
+        };
+        self.attend_poll(&QueueKey::activity(namespace, name), poller, cx, effects);
+    }
+
+    pub(crate) fn attend_poll_publish(
+        &mut self,
+        ticket: Ticket,
+        cx: &Cx<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let identity = NODE_IDENTITY.to_owned();
+        let poller = Poller { ticket, identity, worker_instance_key: String::new() };
+        self.attend_poll(&reserved(), poller, cx, effects);
+    }
+
+    fn attend_poll(
+        &mut self,
+        key: &QueueKey,
+        poller: Poller,
+        cx: &Cx<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.matching.polled(key, cx.now);
+        if let Some(task) = self.matching.first_returned(key) {
+            self.hand(task, key, poller.ticket, effects);
+        } else if let Some(query) = self.matching.take_query(key) {
+            self.hand_query(query, key, poller.ticket, effects);
+        } else {
+            self.matching.add_poller(key, poller);
+        }
+    }
+
+    /// Gives tasks that were started by this ask, or came back, to pollers that wait.
+    pub(crate) fn hand_out(&mut self, effects: &mut Vec<Effect>) {
+        for task in self.matching.take_fresh() {
+            let Some(queues) = self.matching.queues_of(task).map(<[QueueKey]>::to_vec) else {
+                continue;
+            };
+            for key in queues {
+                if let Some(poller) = self.matching.take_poller(&key) {
+                    self.hand(task, &key, poller.ticket, effects);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn hand(&mut self, task: TaskKey, key: &QueueKey, ticket: Ticket, effects: &mut Vec<Effect>) {
+        let reply = match task {
+            TaskKey::Workflow(run) => {
+                let state = self.runs.get(&run).and_then(|run| run.state.task.as_ref());
+                let sticky = state.and_then(|task| task.sticky_queue.as_deref());
+                let on_sticky = sticky == Some(&*key.name);
+                self.hand_workflow_task(run, on_sticky).map(|t| Reply::WorkflowTask(Box::new(t)))
+            }
+            TaskKey::Activity(run, scheduled) => {
+                self.hand_activity_task(run, scheduled).map(|t| Reply::ActivityTask(Box::new(t)))
+            }
+        };
+        if let Some(reply) = reply {
+            effects.push(Effect::Reply(ticket, Box::new(Ok(reply))));
+        }
+    }
+
+    /// Makes the answer that carries a started workflow task. With `cached` the worker has the
+    /// history up to the last completed task already.
+    pub(crate) fn hand_workflow_task(&mut self, id: RunId, cached: bool) -> Option<WorkflowTask> {
+        let queries = self.attach_queries(id);
+        let run = self.runs.get(&id)?;
+        let state = &run.state;
+        let task = state.task.as_ref()?;
+        let namespace = state.key.namespace;
+        let token = Task::Workflow(id, task.scheduled_event_id, task.attempt);
+        let token = token::encode(token, namespace, self.generation);
+        let normal = QueueKey::workflow(namespace, state.task_queue());
+        let response = service::PollWorkflowTaskQueueResponse {
+            task_token: token.0.to_vec(),
+            workflow_execution: Some(state.execution()),
+            workflow_type: state.started.workflow_type.clone(),
+            previous_started_event_id: state.previous_started_event_id,
+            started_event_id: task.started_event_id,
+            attempt: task.attempt,
+            backlog_count_hint: i64::try_from(self.matching.backlog(&normal)).unwrap_or(0),
+            workflow_execution_task_queue: Some(normal_queue(state.task_queue())),
+            scheduled_time: Some(timestamp(at(task.scheduled_at))),
+            started_time: Some(timestamp(at(task.started_at))),
+            queries,
+            ..Default::default()
+        };
+        let mut history = self.slice(run, true);
+        if cached {
+            let after = state.previous_started_event_id;
+            history.batches.retain(|batch| batch.last_event_id > after);
+        }
+        self.matching.delivered(TaskKey::Workflow(id));
+        Some(WorkflowTask { response, history, token: Some(token) })
+    }
+
+    /// Makes the answer that carries a started activity task.
+    pub(crate) fn hand_activity_task(&mut self, id: RunId, scheduled: i64) -> Option<ActivityTask> {
+        let run = &self.runs.get(&id)?.state;
+        let activity = run.activities.get(&scheduled)?;
+        let (a, state) = (&activity.scheduled, &activity.state);
+        let token = Task::Activity(id, scheduled, state.attempt);
+        let token: TaskToken = token::encode(token, run.key.namespace, self.generation);
+        let response = service::PollActivityTaskQueueResponse {
+            task_token: token.0.to_vec(),
+            workflow_namespace: self.namespaces.name_of(run.key.namespace).to_owned(),
+            workflow_type: Some(common::WorkflowType { name: run.workflow_type().to_owned() }),
+            workflow_execution: Some(run.execution()),
+            activity_type: a.activity_type.clone(),
+            activity_id: a.activity_id.clone(),
+            header: a.header.clone(),
+            input: a.input.clone(),
+            heartbeat_details: state.heartbeat_details.clone(),
+            scheduled_time: Some(timestamp(at(state.first_scheduled_at))),
+            current_attempt_scheduled_time: Some(timestamp(at(state.scheduled_at))),
+            started_time: Some(timestamp(at(state.started_at))),
+            attempt: state.attempt,
+            schedule_to_close_timeout: a.schedule_to_close_timeout,
+            start_to_close_timeout: a.start_to_close_timeout,
+            heartbeat_timeout: a.heartbeat_timeout,
+            retry_policy: a.retry_policy.clone(),
+            priority: a.priority.clone(),
+            ..Default::default()
+        };
+        self.matching.delivered(TaskKey::Activity(id, scheduled));
+        Some(ActivityTask { response, token })
+    }
+
+    /// A handed task could not be delivered: it waits for the next poller.
+    pub(crate) fn attend_undelivered(&mut self, token: &TaskToken) {
+        match token::decode(&token.0, self.generation) {
+            Some(Task::Workflow(run, scheduled, attempt)) => {
+                self.matching.returned(TaskKey::Workflow(run), (scheduled, attempt));
+            }
+            Some(Task::Activity(run, scheduled, attempt)) => {
+                let key = TaskKey::Activity(run, scheduled);
+                self.matching.returned(key, (scheduled, attempt));
+            }
+            Some(Task::Query(id)) => self.return_query(id),
+            None => {}
+        }
+    }
+
+    /// The worker's sticky tasks go to the normal queue at once.
+    pub(crate) fn decide_shutdown_worker(
+        &self,
+        request: &service::ShutdownWorkerRequest,
+        cx: &Cx<'_>,
+        plan: &mut Vec<Op>,
+    ) -> Decision {
+        let namespace = self.namespaces.by_name(&request.namespace)?.id;
+        if request.sticky_task_queue.is_empty() {
+            return Ok(Some(Reply::ShutdownWorker));
+        }
+        let key = QueueKey::workflow(namespace, &request.sticky_task_queue);
+        let mut planner = self.planner(cx, plan);
+        for task in self.matching.ready(&key) {
+            let Some(run) = self.runs.get(&task.run()) else { continue };
+            let mut tx = Transaction::begin(&mut planner, &run.state);
+            tx.run.sticky = None;
+            if let Some(task) = &mut tx.run.task {
+                task.sticky_queue = None;
+                task.schedule_to_start_deadline = 0;
+            }
+            tx.finish();
+        }
+        Ok(Some(Reply::ShutdownWorker))
+    }
+
+    pub(crate) fn attend_shutdown_worker(
+        &mut self,
+        request: &service::ShutdownWorkerRequest,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Ok(namespace) = self.namespaces.by_name(&request.namespace).map(|n| n.id) else {
+            return;
+        };
+        let key = QueueKey::workflow(namespace, &request.sticky_task_queue);
+        for ticket in self.matching.shut_down(&key, "") {
+            effects.push(Effect::Reply(ticket, Box::new(Ok(Reply::EmptyPoll))));
+        }
+    }
+
+    pub(crate) fn decide_reset_sticky(
+        &self,
+        request: &service::ResetStickyTaskQueueRequest,
+        cx: &Cx<'_>,
+        plan: &mut Vec<Op>,
+    ) -> Decision {
+        let run = self.find(&request.namespace, request.execution.as_ref())?;
+        crate::signal::must_be_running(&run.state)?;
+        let mut planner = self.planner(cx, plan);
+        let mut tx = Transaction::begin(&mut planner, &run.state);
+        tx.run.sticky = None;
+        tx.finish();
+        Ok(Some(Reply::ResetStickyTaskQueue))
+    }
+}
+
+fn reserved() -> QueueKey {
+    QueueKey::activity(Uuid::nil(), RESERVED_QUEUE)
+}
