@@ -8,13 +8,14 @@ use crate::inbox::Inbox;
 use crate::journal_port::Commit;
 use std::sync::Arc;
 
-/// What to do when the disk fails. Production ends the process; tests look.
-pub(crate) type OnDiskFailure = Box<dyn FnOnce(&str) + Send>;
+/// What to do when the node cannot go on: the disk has failed, or a thread has panicked.
+/// Production ends the process; tests look.
+pub type OnFailure = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Ends the process at once, without running anything that could answer somebody.
-pub(crate) fn abort_process() -> OnDiskFailure {
-    Box::new(|reason| {
-        tracing::error!(reason, "the journal cannot be written; the process ends here");
+pub(crate) fn abort_process() -> OnFailure {
+    Arc::new(|reason| {
+        tracing::error!(reason, "the node cannot go on; the process ends here");
         std::process::abort();
     })
 }
@@ -23,8 +24,8 @@ pub(crate) fn abort_process() -> OnDiskFailure {
 pub(crate) fn run<A, R, P>(
     mut commit: impl Commit,
     held: &Held<R, P>,
-    inbox: &Arc<Inbox<A, R>>,
-    on_disk_failure: OnDiskFailure,
+    inbox: &Inbox<A, R>,
+    on_failure: &OnFailure,
 ) {
     loop {
         match commit.run_group() {
@@ -34,7 +35,7 @@ pub(crate) fn run<A, R, P>(
             }
             Ok(None) => return,
             Err(reason) => {
-                on_disk_failure(&reason);
+                on_failure(&reason);
                 inbox.close();
                 return;
             }

@@ -85,6 +85,8 @@ pub(crate) struct Inbox<A, R> {
     produce_room: Arc<Semaphore>,
     other_room: Arc<Semaphore>,
     in_flight: Arc<Semaphore>,
+    /// Has no permits: whoever waits for one waits for the end.
+    closing: Semaphore,
     bounds: Bounds,
     tickets: AtomicU64,
 }
@@ -124,6 +126,7 @@ impl<A, R> Inbox<A, R> {
             produce_room: semaphore(bounds.produce_bytes),
             other_room: semaphore(bounds.other_bytes),
             in_flight: semaphore(bounds.requests),
+            closing: Semaphore::new(0),
             bounds,
             tickets: AtomicU64::new(1),
         }
@@ -227,8 +230,15 @@ impl<A, R> Inbox<A, R> {
         for semaphore in [&self.produce_room, &self.other_room, &self.in_flight] {
             semaphore.close();
         }
+        self.closing.close();
         // Dropped outside the lock: slots wake tasks.
         drop((produces, others, posted));
+    }
+
+    /// Waits until it is closed.
+    pub(crate) async fn closed(&self) {
+        // There never is a permit, so this ends with the error that it was closed.
+        let _ = self.closing.acquire().await;
     }
 
     /// What to do next; waits at most `wait` for it.

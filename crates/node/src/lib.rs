@@ -4,35 +4,40 @@
 //! (answers, refusals, reads, wake-ups, tasks, published batches) before all it depends on is on
 //! disk; a request that concerns several machines is one entry or none; every queue is bounded.
 
-#[allow(dead_code)]
+mod ask;
+mod ask_size;
 mod caller;
 mod clock;
-#[allow(dead_code)]
 mod committer;
 mod crash_point;
 mod entropy;
-#[allow(dead_code)]
 mod entry;
 mod error;
 mod fetch_waiter;
-#[allow(dead_code)]
+mod group_view;
+mod handle;
 mod held;
 mod hot_tail;
-#[allow(dead_code)]
 mod inbox;
-#[allow(dead_code)]
+mod join;
+mod joined;
 mod journal_port;
-#[allow(dead_code)]
 mod machines;
-#[allow(dead_code)]
+mod node;
+mod op;
+mod publish_argument;
 mod published;
 mod published_partition;
-#[allow(dead_code)]
+mod publisher;
+mod route_pump;
 mod writer;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use committer::OnFailure;
 pub use crash_point::{CrashPoint, LastWords};
 pub use entropy::SystemEntropy;
 pub use error::Error;
+pub use handle::{Delivered, Handle, PendingTopics};
 pub use inbox::Principal;
+pub use node::{Limits, Node, NodeGuard, NodeOptions, OpenError};
 pub use published::{PublishedLog, PublishedTopic};

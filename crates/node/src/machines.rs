@@ -70,13 +70,30 @@ pub(crate) struct Decision<M: Machines + ?Sized> {
     pub(crate) answer: Option<Result<M::Reply, Error>>,
     /// To attend to after the ops. `None` for refusals.
     pub(crate) follow_up: Option<M::FollowUp>,
+    /// Whether the entry may use the room that is kept for it when the disk is full.
+    pub(crate) room: Room,
+}
+
+/// Which room of the journal an entry may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// What is there for everyone.
+    #[default]
+    Common,
+    /// Also what is kept for entries that free room or let work end.
+    Emergency,
 }
 
 impl<M: Machines + ?Sized> Decision<M> {
     /// Nothing changes; this is the answer.
     pub(crate) fn refuse(error: Error) -> Decision<M> {
-        let answer = Some(Err(error));
-        Decision { ops: Vec::new(), cause: Cause::Request, answer, follow_up: None }
+        Decision {
+            ops: Vec::new(),
+            cause: Cause::Request,
+            answer: Some(Err(error)),
+            follow_up: None,
+            room: Room::Common,
+        }
     }
 }
 

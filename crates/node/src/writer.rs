@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes that may wait for the disk before the writer stops taking produces.
-const UNSYNCED_BYTES_MAX: usize = 64 << 20;
+/// Half of the journal's own limit, at which it would make the writer wait.
+const UNSYNCED_BYTES_MAX: usize = 32 << 20;
 
 /// That many asks of time are served before the inbox is looked at again.
 const DUE_IN_A_ROW: usize = 64;
@@ -220,7 +221,7 @@ fn append<M: Machines, J: Append>(
         return Ok(Appended::default());
     }
     let mut encoded = entry::encode(cx.now, &decision.ops);
-    journal.reserve(encoded.meta.len(), &encoded.blobs)?;
+    journal.reserve(encoded.meta.len(), &encoded.blobs, decision.room)?;
     let entry_bytes = encoded.size_bytes();
     let meta = std::mem::take(&mut encoded.meta);
     let blobs = std::mem::take(&mut encoded.blobs);

@@ -6,6 +6,7 @@ use crate::committer;
 use crate::held::Published;
 use crate::inbox::{Bounds, Lane, WhenFull};
 use crate::journal_port::Commit;
+use crate::machines::Room;
 use crate::{LastWords, ManualClock};
 use base::{Blob, Cause, JournalOp, OpError, OpKind, SeededEntropy};
 use std::collections::VecDeque;
@@ -69,7 +70,8 @@ impl Machines for Counter {
             Ask::AlarmAt(_) => (vec![], Some(0)),
         };
         let answer = answer.map(Ok);
-        Decision { ops, cause: Cause::Request, answer, follow_up: Some(ask) }
+        let room = Room::Common;
+        Decision { ops, cause: Cause::Request, answer, follow_up: Some(ask), room }
     }
 
     fn apply(
@@ -156,7 +158,7 @@ struct FakeAppender(Arc<Disk>);
 struct FakeCommitter(Arc<Disk>);
 
 impl Append for FakeAppender {
-    fn reserve(&mut self, _: usize, _: &[Blob]) -> Result<(), Error> {
+    fn reserve(&mut self, _: usize, _: &[Blob], _: Room) -> Result<(), Error> {
         if self.0.full.load(Ordering::SeqCst) { Err(Error::Full) } else { Ok(()) }
     }
 
@@ -253,10 +255,10 @@ impl Engine {
             std::thread::spawn({
                 let inbox = Arc::clone(&inbox);
                 move || {
-                    let on_failure = Box::new(move |reason: &str| {
+                    let on_failure: committer::OnFailure = Arc::new(move |reason: &str| {
                         failed.lock().unwrap().push(reason.to_owned());
                     });
-                    committer::run(committer, &held, &inbox, on_failure);
+                    committer::run(committer, &held, &inbox, &on_failure);
                 }
             }),
         ];

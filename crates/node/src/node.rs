@@ -1,0 +1,334 @@
+//! Opens a node: replays the journal, starts the writer, the committer, the publishers and the
+//! routes; and stops them again.
+
+use crate::ask::{Ask, Reply};
+use crate::committer::{self, OnFailure};
+use crate::entry;
+use crate::handle::Handle;
+use crate::held::{Held, Published};
+use crate::inbox::{Bounds, Inbox};
+use crate::joined::Joined;
+use crate::journal_port::{Append, Commit};
+use crate::machines::{Effects, Machines, Room};
+use crate::op::{Born, Op};
+use crate::published::{Publication, PublishedLog};
+use crate::route_pump::RoutePump;
+use crate::writer::Writer;
+use crate::{Clock, CrashPoint, SystemClock, SystemEntropy, publisher};
+use base::{Cause, Cx, Entropy, Lsn, Timestamp};
+use bridge::{Bridge, Route};
+use journal::{Disk, Opened, RealDisk, Replayed};
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::task::JoinSet;
+use topics::Topics;
+use workflows::Workflows;
+
+/// Bounds of the node itself. The machines and the journal have their own.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Produces that wait for the writer. When they are more, producers' sockets are not read.
+    pub produce_inbox_bytes: usize,
+    /// All other requests that wait for the writer. When they are more, they are refused.
+    pub other_inbox_bytes: usize,
+    /// Requests under way, long polls included. When they are more, they are refused.
+    pub requests_count: usize,
+    /// Bytes appended last that are kept in memory for readers.
+    pub hot_tail_bytes: usize,
+    /// Tasks of the queue `mainstay` that are served at the same time.
+    pub publishers_count: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            produce_inbox_bytes: 32 << 20,
+            other_inbox_bytes: 32 << 20,
+            requests_count: 65_536,
+            hot_tail_bytes: 32 << 20,
+            publishers_count: 32,
+        }
+    }
+}
+
+/// What a node is made of. All but the routes have defaults.
+pub struct NodeOptions {
+    /// Routes to serve.
+    pub routes: Vec<Arc<Route>>,
+    /// Bounds of the node.
+    pub limits: Limits,
+    /// Settings of the facts.
+    pub topics: topics::Config,
+    /// Bounds of the intent.
+    pub workflows: workflows::Limits,
+    /// Bounds of the routes.
+    pub pumps: bridge::pump::Limits,
+    /// Bounds of the journal.
+    pub journal: journal::Options,
+    /// The writer's time.
+    pub clock: Box<dyn Clock>,
+    /// The writer's random numbers.
+    pub entropy: Box<dyn Entropy + Send>,
+    /// Where a test wants the node to die.
+    pub crash_point: Option<CrashPoint>,
+    /// What happens when the node cannot go on; production ends the process.
+    pub on_failure: OnFailure,
+    /// Check all invariants after every request: for tests, it is slow.
+    pub paranoid: bool,
+}
+
+impl Default for NodeOptions {
+    fn default() -> NodeOptions {
+        NodeOptions {
+            routes: Vec::new(),
+            limits: Limits::default(),
+            topics: topics::Config::default(),
+            workflows: workflows::Limits::default(),
+            pumps: bridge::pump::Limits::default(),
+            journal: journal::Options::default(),
+            clock: Box::new(SystemClock::new()),
+            entropy: Box::new(SystemEntropy::new()),
+            crash_point: None,
+            on_failure: committer::abort_process(),
+            paranoid: false,
+        }
+    }
+}
+
+/// Why a node cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The journal cannot be opened or replayed.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+    /// The journal was restored or forked by a release that can do that.
+    #[error("the journal has history generation {found}; this release knows only 0")]
+    Generation {
+        /// What the journal says.
+        found: u32,
+    },
+    /// The journal has entries, but the first is not a birth.
+    #[error("the journal's first entry does not say which cluster it belongs to")]
+    NotBorn,
+    /// The first entry cannot be written.
+    #[error("the first entry cannot be written: {0}")]
+    FirstEntry(String),
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A node on a directory.
+#[derive(Debug)]
+pub struct Node;
+
+impl Node {
+    /// Opens the node in `data_directory`, which is made if it is missing. Must be called within a
+    /// tokio runtime; blocks until the journal is replayed.
+    pub fn open(
+        data_directory: &Path,
+        options: NodeOptions,
+    ) -> Result<(Handle, NodeGuard), OpenError> {
+        Node::open_on(RealDisk::open(data_directory)?, options)
+    }
+
+    /// The same on any disk.
+    pub fn open_on<D: Disk>(
+        disk: D,
+        options: NodeOptions,
+    ) -> Result<(Handle, NodeGuard), OpenError> {
+        let started = Instant::now();
+        let NodeOptions { topics, workflows, journal, mut clock, entropy, .. } = options;
+        let mut replay = Replay::new(topics, workflows);
+        let opened =
+            journal::open(disk, journal, &mut |entry| replay.entry(&entry).map_err(Into::into))?;
+        let Opened { mut appender, mut committer, reader, generation, boot_epoch, last } = opened;
+        if generation != 0 {
+            return Err(OpenError::Generation { found: generation });
+        }
+        clock.start(replay.last_at);
+        let log = PublishedLog::new(Box::new(reader), options.limits.hot_tail_bytes);
+        if last == Lsn(0) {
+            let cx = Cx { now: clock.now(), entropy: &*entropy };
+            let publications = give_birth(&mut replay.joined, &mut appender, &mut committer, &cx)?;
+            replay.publications.extend(publications);
+        }
+        log.publish(Vec::new(), std::mem::take(&mut replay.publications));
+        let mut joined = replay.joined;
+        joined.resume(clock.now());
+        let Born { cluster_id, .. } = joined.born.clone().ok_or(OpenError::NotBorn)?;
+
+        let limits = options.limits;
+        let inbox = Arc::new(Inbox::new(Bounds {
+            produce_bytes: limits.produce_inbox_bytes,
+            other_bytes: limits.other_inbox_bytes,
+            requests: limits.requests_count,
+        }));
+        let last_released = options.crash_point.map_or(Lsn(u64::MAX), CrashPoint::last_released);
+        let held = Held::new(Append::durable(&appender), Box::new(log.clone()), last_released);
+        let held = Arc::new(held);
+        let handle = Handle::new(Arc::clone(&inbox), log, cluster_id, generation);
+        let writer = Writer {
+            machines: joined,
+            journal: appender,
+            clock,
+            entropy,
+            inbox: Arc::clone(&inbox),
+            held: Arc::clone(&held),
+            waiting: HashMap::new(),
+            due_after: None,
+            crash_point: options.crash_point,
+            paranoid: options.paranoid,
+        };
+        let threads = start_threads(writer, committer, options.on_failure)?;
+        let tasks = start_tasks(&handle, options.routes, options.pumps, limits.publishers_count);
+        let start_ms = started.elapsed().as_millis();
+        tracing::info!(%last, boot_epoch, %cluster_id, start_ms, "the node is open");
+        Ok((handle, NodeGuard { inbox, tasks, threads }))
+    }
+}
+
+/// Rebuilds the machines from the journal.
+struct Replay {
+    joined: Joined,
+    last_at: Timestamp,
+    publications: Vec<Publication>,
+}
+
+impl Replay {
+    fn new(topics: topics::Config, limits: workflows::Limits) -> Replay {
+        let joined = Joined {
+            topics: Topics::new(topics),
+            workflows: Workflows::new(limits, 0),
+            bridge: Bridge::default(),
+            born: None,
+            round_robin: 0,
+        };
+        Replay { joined, last_at: Timestamp(0), publications: Vec::new() }
+    }
+
+    fn entry(&mut self, entry: &Replayed<'_>) -> Result<(), base::OpError> {
+        let decoded = entry::decode::<Op>(entry.meta, entry.blobs)?;
+        let mut effects = Effects::default();
+        let mut rest = entry.addresses;
+        for (op, blob_count) in &decoded.ops {
+            let (own, others) = rest.split_at(*blob_count);
+            self.joined.apply(entry.lsn, decoded.at, op, own, &mut effects);
+            rest = others;
+        }
+        self.last_at = self.last_at.max(decoded.at);
+        self.publications.extend(effects.publications);
+        Ok(())
+    }
+}
+
+/// Writes the first entry and syncs it: nobody may learn the cluster's id before.
+fn give_birth(
+    joined: &mut Joined,
+    journal: &mut impl Append,
+    commit: &mut impl Commit,
+    cx: &Cx<'_>,
+) -> Result<Vec<Publication>, OpenError> {
+    let ops = Joined::birth(cx);
+    let encoded = entry::encode(cx.now, &ops);
+    journal
+        .reserve(encoded.meta.len(), &encoded.blobs, Room::Common)
+        .map_err(|error| OpenError::FirstEntry(error.to_string()))?;
+    let meta = encoded.meta.clone();
+    let (lsn, addresses) = journal.append(Cause::Request, meta, encoded.blobs.clone());
+    let mut effects = Effects::default();
+    for (op, own) in ops.iter().zip(encoded.split(&addresses)) {
+        joined.apply(lsn, cx.now, op, own, &mut effects);
+    }
+    while journal.durable() < lsn {
+        commit.run_group().map_err(OpenError::FirstEntry)?;
+    }
+    Ok(effects.publications)
+}
+
+fn start_threads<J: Append>(
+    writer: Writer<Joined, J>,
+    commit: impl Commit,
+    on_failure: OnFailure,
+) -> Result<Vec<JoinHandle<()>>, OpenError> {
+    let (held, inbox) = (Arc::clone(&writer.held), Arc::clone(&writer.inbox));
+    let on_writer_failure = Arc::clone(&on_failure);
+    let committer = spawn("committer", &inbox.clone(), on_failure.clone(), move || {
+        committer::run(commit, &held, &inbox, &on_failure);
+    })?;
+    let inbox = Arc::clone(&writer.inbox);
+    let writer = spawn("writer", &inbox, on_writer_failure, move || writer.run())?;
+    Ok(vec![writer, committer])
+}
+
+/// A panic in one of the two threads leaves a state that nobody may see.
+fn spawn(
+    name: &'static str,
+    inbox: &Arc<Inbox<Ask, Reply>>,
+    on_failure: OnFailure,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, OpenError> {
+    let inbox = Arc::clone(inbox);
+    let body = move || {
+        if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+            inbox.close();
+            on_failure(&format!("the {name} has panicked"));
+        }
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(OpenError::Thread)
+}
+
+fn start_tasks(
+    handle: &Handle,
+    routes: Vec<Arc<Route>>,
+    limits: bridge::pump::Limits,
+    publishers_count: usize,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for _ in 0..publishers_count {
+        tasks.spawn(publisher::run(handle.clone()));
+    }
+    let seed = handle.cluster_id().as_u64_pair().0;
+    let cluster = handle.kafka_cluster_id().into();
+    let settings = Arc::new(bridge::pump::Settings { cluster, limits, seed });
+    let pump = Arc::new(RoutePump(handle.clone()));
+    for route in routes {
+        let (source, target) = (Arc::clone(&pump), Arc::clone(&pump));
+        tasks.spawn(bridge::pump::run_route(route, source, target, Arc::clone(&settings)));
+    }
+    tasks
+}
+
+/// Keeps the node running. Dropping it stops the node cleanly: no more requests are taken, what is
+/// held is answered once it is on disk, the threads end.
+pub struct NodeGuard {
+    inbox: Arc<Inbox<Ask, Reply>>,
+    tasks: JoinSet<()>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl NodeGuard {
+    /// Stops the node and waits until it has stopped, without blocking the runtime.
+    pub async fn stop(mut self) {
+        self.inbox.close();
+        self.tasks.shutdown().await;
+        // A runtime that shuts down cancels this; dropping the guard then does the same.
+        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+    }
+}
+
+impl Drop for NodeGuard {
+    fn drop(&mut self) {
+        self.inbox.close();
+        self.tasks.abort_all();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the node has panicked");
+            }
+        }
+    }
+}
