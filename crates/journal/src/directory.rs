@@ -12,6 +12,9 @@ pub(crate) fn survey<D: Disk>(disk: &D) -> Result<Vec<SegmentHeader>, Error> {
     for name in names.iter().filter(|name| name.ends_with(PREPARING_SUFFIX)) {
         disk.remove(name).map_err(Error::io("remove", &disk.describe(name)))?;
     }
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
     // A kill between rename and sync leaves a name that is visible and not durable.
     disk.sync_dir().map_err(Error::io("sync the directory", &disk.describe("")))?;
     for (number, due) in numbers.iter().zip(1..) {

@@ -56,8 +56,8 @@ impl RealDisk {
         let mut file = File::create(self.path(VERSION_TEMPORARY))?;
         file.write_all(VERSION_TEXT.as_bytes())?;
         file.sync_all()?;
-        self.rename(VERSION_TEMPORARY, VERSION)?;
-        self.sync_dir()
+        // The name is synced with the first segment's. Lost before that, it is made again.
+        self.rename(VERSION_TEMPORARY, VERSION)
     }
 
     fn path(&self, name: &str) -> PathBuf {

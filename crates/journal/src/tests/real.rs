@@ -97,6 +97,24 @@ fn threads_append_commit_prepare_and_read() {
     assert!(fs::read_dir(directory.path()).unwrap().count() > 6);
 }
 
+/// More slices than one system call takes.
+#[test]
+fn an_entry_of_thousands_of_blobs_is_written_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::open(directory.path()).unwrap();
+    let (mut opened, _) = reopen(disk, Options::default()).unwrap();
+    let blob = |number: usize| {
+        // Sizes around the limit up to which blobs are copied.
+        Blob::new(vec![number as u8; 1000 + number % 50].into())
+    };
+    let blobs: Vec<Blob> = (0..3000).map(blob).collect();
+    let seen = append(&mut opened, Entry { blobs, ..Entry::default() });
+    commit(&mut opened).unwrap();
+    drop(opened);
+    let disk = RealDisk::open(directory.path()).unwrap();
+    assert_eq!(reopen(disk, Options::default()).unwrap().1, [seen]);
+}
+
 /// Only the room is taken at once; what is written to an empty journal stays small.
 #[test]
 fn an_empty_journal_is_small() {
