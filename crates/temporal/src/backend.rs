@@ -2,51 +2,73 @@
 
 use base::{BlobAddr, Uuid};
 use bytes::Bytes;
+use node::{Delivered, Error, Handle};
 use std::future::Future;
 use std::time::Duration;
-use workflows::{Ask, Refusal, Reply};
-
-/// Why an ask has no reply.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub(crate) enum Error {
-    /// The machine says no.
-    #[error("refused: {0:?}")]
-    Refused(Refusal),
-    /// The disk is full. Nothing was written.
-    #[error("the disk is full")]
-    Full,
-    /// More than one journal entry holds.
-    #[error("the request needs {size_bytes} bytes of the journal, more than an entry may have")]
-    TooLarge {
-        /// What it would need.
-        size_bytes: usize,
-    },
-    /// Too many requests wait.
-    #[error("the node is overloaded")]
-    Overloaded,
-    /// The node stops; the outcome is unknown.
-    #[error("the node is stopping")]
-    Stopping,
-    /// The journal cannot be read.
-    #[error("the journal cannot be read: {0}")]
-    Read(String),
-}
+use workflows::{Ask, Reply};
 
 /// A node, or what stands in for one.
 pub(crate) trait Backend: Clone + Send + Sync + 'static {
+    /// What an ask is answered with.
+    type Answer: Answer;
+
     /// Asks, and waits for the answer.
-    fn workflows(&self, ask: Ask) -> impl Future<Output = Result<Reply, Error>> + Send;
+    fn workflows(&self, ask: Ask) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
 
     /// Asks, and gives up when there is no answer in time.
     fn workflows_within(
         &self,
         ask: Ask,
         within: Duration,
-    ) -> impl Future<Output = Result<Option<Reply>, Error>> + Send;
+    ) -> impl Future<Output = Result<Option<Self::Answer>, Error>> + Send;
 
     /// Reads from the journal.
     fn read(&self, address: BlobAddr) -> impl Future<Output = Result<Bytes, Error>> + Send;
 
     /// The id of this node, drawn once.
     fn cluster_id(&self) -> Uuid;
+}
+
+/// A reply whose tasks go back to the machine, and from there to the next poller, if it is
+/// dropped before it is taken.
+pub(crate) trait Answer: Send + Sync + 'static {
+    /// Looks at the reply.
+    fn reply(&self) -> &Reply;
+
+    /// Takes the reply. From here on nobody gives its tasks back.
+    fn take(self) -> Reply;
+}
+
+impl Backend for Handle {
+    type Answer = Delivered;
+
+    fn workflows(&self, ask: Ask) -> impl Future<Output = Result<Delivered, Error>> + Send {
+        Handle::workflows(self, ask)
+    }
+
+    fn workflows_within(
+        &self,
+        ask: Ask,
+        within: Duration,
+    ) -> impl Future<Output = Result<Option<Delivered>, Error>> + Send {
+        Handle::workflows_within(self, ask, within)
+    }
+
+    fn read(&self, address: BlobAddr) -> impl Future<Output = Result<Bytes, Error>> + Send {
+        Handle::read(self, address)
+    }
+
+    fn cluster_id(&self) -> Uuid {
+        Handle::cluster_id(self)
+    }
+}
+
+impl Answer for Delivered {
+    fn reply(&self) -> &Reply {
+        Delivered::reply(self)
+    }
+
+    fn take(self) -> Reply {
+        Delivered::take(self)
+    }
 }

@@ -1,9 +1,10 @@
 //! What all RPCs share: the node, the limits, and the end of waiting when the server stops.
 
-use crate::backend::{Backend, Error};
+use crate::backend::{Answer, Backend};
 use crate::options::Options;
 use crate::page::PageLimits;
 use crate::status;
+use node::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -24,8 +25,13 @@ impl<B: Backend> Front<B> {
         Front { backend, options, stopping }
     }
 
-    /// Asks, and waits for the answer.
+    /// Asks, and takes the answer, which has no tasks in it.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Reply, Status> {
+        self.ask_for_task(ask).await.map(Answer::take)
+    }
+
+    /// Asks, and waits for the answer, which may have tasks in it.
+    pub(crate) async fn ask_for_task(&self, ask: Ask) -> Result<B::Answer, Status> {
         self.backend.workflows(ask).await.map_err(status::of)
     }
 
@@ -34,7 +40,7 @@ impl<B: Backend> Front<B> {
         &self,
         ask: Ask,
         within: Duration,
-    ) -> Result<Option<Reply>, Status> {
+    ) -> Result<Option<B::Answer>, Status> {
         let mut stopping = self.stopping.clone();
         tokio::select! {
             biased;

@@ -1,6 +1,6 @@
 //! GetWorkflowExecutionHistory: pages, waiting for news, and the close event alone.
 
-use crate::backend::Backend;
+use crate::backend::{Answer, Backend};
 use crate::deadline;
 use crate::delivery::followed_by;
 use crate::front::{Front, mismatch};
@@ -221,7 +221,8 @@ impl<'a, B: Backend> HistoryQuery<'a, B> {
             include_transient: false,
         };
         let ask = Ask::GetWorkflowExecutionHistory(Box::new(ask));
-        self.front.ask_within(ask, self.within).await?.map(slice_of).transpose()
+        let answer = self.front.ask_within(ask, self.within).await?;
+        answer.map(|answer| slice_of(answer.take())).transpose()
     }
 
     async fn read(&self, slice: &HistorySlice, events: Range<i64>) -> Result<Page, Status> {

@@ -29,4 +29,4 @@ mod wire;
 mod tests;
 
 pub use options::Options;
-pub use server::Error;
+pub use server::{Error, serve};

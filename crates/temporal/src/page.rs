@@ -3,9 +3,10 @@
 //! Nothing is decoded. Pages end where batches end, if they can; a batch that alone is too large
 //! for a page, or that starts before the page does, is cut between two events.
 
-use crate::backend::{Backend, Error};
+use crate::backend::Backend;
 use crate::wire;
 use bytes::{Bytes, BytesMut};
+use node::Error;
 use std::ops::Range;
 use workflows::EventBatch;
 

@@ -1,8 +1,8 @@
 //! The requests that wait for the work of others: polls for tasks, and queries.
 
-use crate::backend::Backend;
+use crate::backend::{Answer, Backend};
 use crate::deadline;
-use crate::delivery;
+use crate::delivery::FirstPage;
 use crate::front::{Front, mismatch};
 use crate::twins::PollWorkflowTaskQueueResponse;
 use temporalio_protos::temporal::api::taskqueue::v1::TaskQueue;
@@ -26,10 +26,17 @@ pub(crate) async fn workflow_task<B: Backend>(
     refuse_reserved(request.task_queue.as_ref())?;
     let namespace = request.namespace.clone();
     let ask = Ask::PollWorkflowTaskQueue(Box::new(request));
-    match front.ask_within(ask, within).await? {
-        None | Some(Reply::EmptyPoll) => Ok(PollWorkflowTaskQueueResponse::default()),
-        Some(Reply::WorkflowTask(task)) => delivery::workflow_task(front, &namespace, *task).await,
-        Some(other) => Err(mismatch(&other)),
+    let Some(answer) = front.ask_within(ask, within).await? else {
+        return Ok(PollWorkflowTaskQueueResponse::default());
+    };
+    let page = match answer.reply() {
+        Reply::EmptyPoll => return Ok(PollWorkflowTaskQueueResponse::default()),
+        Reply::WorkflowTask(task) => FirstPage::read(front, &namespace, task).await?,
+        other => return Err(mismatch(other)),
+    };
+    match answer.take() {
+        Reply::WorkflowTask(task) => Ok(page.of(*task)),
+        other => Err(mismatch(&other)),
     }
 }
 
@@ -42,7 +49,7 @@ pub(crate) async fn activity_task<B: Backend>(
     let request = request.into_inner();
     refuse_reserved(request.task_queue.as_ref())?;
     let ask = Ask::PollActivityTaskQueue(Box::new(request));
-    match front.ask_within(ask, within).await? {
+    match front.ask_within(ask, within).await?.map(Answer::take) {
         None | Some(Reply::EmptyPoll) => Ok(PollActivityTaskQueueResponse::default()),
         Some(Reply::ActivityTask(task)) => Ok(task.response),
         Some(other) => Err(mismatch(&other)),
@@ -57,7 +64,7 @@ pub(crate) async fn query<B: Backend>(
     let (default, max) = (front.options.query_default, front.options.query_max);
     let within = deadline::of_request(request.metadata(), default, max)?;
     let ask = Ask::QueryWorkflow(Box::new(request.into_inner()));
-    match front.ask_within(ask, within).await? {
+    match front.ask_within(ask, within).await?.map(Answer::take) {
         Some(Reply::QueryWorkflow(response)) => Ok(*response),
         Some(other) => Err(mismatch(&other)),
         None if front.is_stopping() => Err(Status::unavailable("the node is stopping")),

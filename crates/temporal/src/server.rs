@@ -36,7 +36,18 @@ pub enum Error {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Serves until `shutdown` ends, then answers what waits and returns in less than a second.
+/// Serves a node until `shutdown` ends, then answers what waits and returns in less than a
+/// second. The node is left running: stop it after this.
+pub async fn serve(
+    listener: TcpListener,
+    node: node::Handle,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
+    run(listener, node, options, shutdown).await
+}
+
+/// The same for anything that stands in for a node.
 pub(crate) async fn run<B: Backend>(
     listener: TcpListener,
     backend: B,

@@ -2,8 +2,8 @@
 //!
 //! RPCs that are not here are not in the generated trait either; `dispatch.rs` refuses them.
 
-use crate::backend::Backend;
-use crate::delivery;
+use crate::backend::{Answer, Backend};
+use crate::delivery::FirstPage;
 use crate::front::{Front, mismatch};
 use crate::generated::temporal::api::workflowservice::v1::workflow_service_server::WorkflowService;
 use crate::twins;
@@ -52,9 +52,17 @@ impl<B: Backend> WorkflowService for Front<B> {
     ) -> Result<Response<twins::StartWorkflowExecutionResponse>, Status> {
         let request = request.into_inner();
         let namespace = request.namespace.clone();
-        match self.ask(Ask::StartWorkflowExecution(Box::new(request))).await? {
+        let ask = Ask::StartWorkflowExecution(Box::new(request));
+        let answer = self.ask_for_task(ask).await?;
+        let page = match answer.reply() {
+            Reply::StartWorkflowExecution(_, Some(task)) => {
+                Some(FirstPage::read(self, &namespace, task).await?)
+            }
+            _ => None,
+        };
+        match answer.take() {
             Reply::StartWorkflowExecution(response, task) => {
-                let task = deliver(self, &namespace, task).await?;
+                let task = page.zip(task).map(|(page, task)| page.of(*task));
                 Ok(Response::new(twins::StartWorkflowExecutionResponse::new(*response, task)))
             }
             other => Err(mismatch(&other)),
@@ -67,9 +75,17 @@ impl<B: Backend> WorkflowService for Front<B> {
     ) -> Result<Response<twins::RespondWorkflowTaskCompletedResponse>, Status> {
         let request = request.into_inner();
         let namespace = request.namespace.clone();
-        match self.ask(Ask::RespondWorkflowTaskCompleted(Box::new(request))).await? {
+        let ask = Ask::RespondWorkflowTaskCompleted(Box::new(request));
+        let answer = self.ask_for_task(ask).await?;
+        let page = match answer.reply() {
+            Reply::RespondWorkflowTaskCompleted(_, Some(task)) => {
+                Some(FirstPage::read(self, &namespace, task).await?)
+            }
+            _ => None,
+        };
+        match answer.take() {
             Reply::RespondWorkflowTaskCompleted(response, task) => {
-                let task = deliver(self, &namespace, task).await?;
+                let task = page.zip(task).map(|(page, task)| page.of(*task));
                 Ok(Response::new(twins::RespondWorkflowTaskCompletedResponse::new(*response, task)))
             }
             other => Err(mismatch(&other)),
@@ -214,17 +230,5 @@ impl<B: Backend> WorkflowService for Front<B> {
         request: Request<ResetStickyTaskQueueRequest>,
     ) -> Result<Response<ResetStickyTaskQueueResponse>, Status> {
         ask!(self, request, ResetStickyTaskQueue)
-    }
-}
-
-/// The task that comes beside an answer, if one does.
-async fn deliver<B: Backend>(
-    front: &Front<B>,
-    namespace: &str,
-    task: Option<Box<workflows::WorkflowTask>>,
-) -> Result<Option<twins::PollWorkflowTaskQueueResponse>, Status> {
-    match task {
-        Some(task) => delivery::workflow_task(front, namespace, *task).await.map(Some),
-        None => Ok(None),
     }
 }

@@ -1,8 +1,8 @@
 //! Refusals as gRPC statuses, as Temporal's server writes them: SDKs match codes, some messages
 //! literally, and the first detail of `grpc-status-details-bin`.
 
-use crate::backend::Error;
 use bytes::Bytes;
+use node::Error;
 use prost::{Message, Name};
 use temporalio_protos::google::rpc;
 use temporalio_protos::temporal::api::enums::v1::{
@@ -27,7 +27,7 @@ const FAILURE_TEXT_BYTES_MAX: usize = 1_000;
 /// The status of a request that was not carried out.
 pub(crate) fn of(error: Error) -> Status {
     match error {
-        Error::Refused(refusal) => of_refusal(refusal),
+        Error::Workflows(refusal) => of_refusal(refusal),
         Error::Full => exhausted(&error.to_string(), Cause::PersistenceStorageLimit, Scope::System),
         Error::Overloaded => exhausted(&error.to_string(), Cause::SystemOverloaded, Scope::System),
         // The words by which SDKs know that the same request can never succeed.
@@ -36,6 +36,7 @@ pub(crate) fn of(error: Error) -> Status {
         }
         Error::Stopping => Status::unavailable(error.to_string()),
         Error::Read(_) => Status::data_loss(error.to_string()),
+        Error::Topics(_) => Status::internal(error.to_string()),
     }
 }
 

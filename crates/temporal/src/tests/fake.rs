@@ -1,12 +1,13 @@
 //! A node whose answers the test writes, a server in front of it, and a client.
 
-use crate::backend::{Backend, Error};
+use crate::backend::{self, Backend};
 use crate::options::Options;
 use crate::server;
 use base::{BlobAddr, RunId, Uuid};
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt;
+use node::Error;
 use prost::Message;
 use std::collections::HashMap;
 use std::future::Future;
@@ -24,14 +25,13 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use tower::{Service, ServiceExt};
-use workflows::{Ask, EventBatch, HistorySlice, Refusal, Reply};
+use workflows::{Ask, EventBatch, HistorySlice, Reply};
 
 pub(crate) const SERVICE: &str = "temporal.api.workflowservice.v1.WorkflowService";
 
 /// What the node does with an ask.
 pub(crate) enum Answer {
     Reply(Reply),
-    Refuse(Refusal),
     Fail(Error),
     /// It is never answered.
     Never,
@@ -51,6 +51,28 @@ pub(crate) struct Fake {
 pub(crate) enum Event {
     Asked(Ask),
     Forgotten,
+    GivenBack(Reply),
+}
+
+/// An answer that tells when it is not taken.
+pub(crate) struct FakeAnswer(Option<Reply>, mpsc::Sender<Event>);
+
+impl backend::Answer for FakeAnswer {
+    fn reply(&self) -> &Reply {
+        self.0.as_ref().expect("not yet taken")
+    }
+
+    fn take(mut self) -> Reply {
+        self.0.take().expect("not yet taken")
+    }
+}
+
+impl Drop for FakeAnswer {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            let _ = self.1.try_send(Event::GivenBack(reply));
+        }
+    }
 }
 
 impl Fake {
@@ -95,7 +117,7 @@ impl Fake {
         slice
     }
 
-    async fn play(&self, ask: Ask) -> Result<Reply, Error> {
+    async fn play(&self, ask: Ask) -> Result<FakeAnswer, Error> {
         struct Waiting<'a>(&'a mpsc::Sender<Event>, bool);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
@@ -112,8 +134,7 @@ impl Fake {
         }
         waiting.1 = false;
         match answer {
-            Answer::Reply(reply) => Ok(reply),
-            Answer::Refuse(refusal) => Err(Error::Refused(refusal)),
+            Answer::Reply(reply) => Ok(FakeAnswer(Some(reply), self.events.clone())),
             Answer::Fail(error) => Err(error),
             Answer::Never => unreachable!("it waits"),
         }
@@ -121,11 +142,17 @@ impl Fake {
 }
 
 impl Backend for Fake {
-    fn workflows(&self, ask: Ask) -> impl Future<Output = Result<Reply, Error>> + Send {
+    type Answer = FakeAnswer;
+
+    fn workflows(&self, ask: Ask) -> impl Future<Output = Result<FakeAnswer, Error>> + Send {
         self.play(ask)
     }
 
-    async fn workflows_within(&self, ask: Ask, within: Duration) -> Result<Option<Reply>, Error> {
+    async fn workflows_within(
+        &self,
+        ask: Ask,
+        within: Duration,
+    ) -> Result<Option<FakeAnswer>, Error> {
         match tokio::time::timeout(within, self.play(ask)).await {
             Ok(answer) => answer.map(Some),
             Err(_) => Ok(None),

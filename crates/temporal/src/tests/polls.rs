@@ -1,10 +1,10 @@
 //! Polls and queries: what waits, what ends the wait, and what happens to a task then.
 
 use super::fake::{Answer, Event, Fake, Running, SERVICE, history, ids};
-use crate::backend::Error;
 use crate::options::Options;
 use base::RunId;
 use bytes::Bytes;
+use node::Error;
 use prost::Message;
 use std::time::Duration;
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
@@ -85,7 +85,7 @@ async fn a_task_arrives_with_its_history_as_temporals_own_message() {
     assert_eq!(completed.workflow_task, Some(want));
     running.stop().await;
     while let Some(event) = events.recv().await {
-        assert!(!matches!(event, Event::Asked(Ask::Undelivered(_))), "all were delivered");
+        assert!(matches!(event, Event::Asked(_)), "all were delivered: {event:?}");
     }
 }
 
@@ -202,7 +202,9 @@ async fn a_task_that_cannot_be_delivered_is_given_back() {
     assert_eq!(polled.unwrap_err().code(), Code::DataLoss);
     next(&mut events).await;
     match next(&mut events).await {
-        Event::Asked(Ask::Undelivered(token)) => assert_eq!(token.0.as_ref(), [1, 2, 3]),
+        Event::GivenBack(Reply::WorkflowTask(task)) => {
+            assert_eq!(task.response.task_token, [1, 2, 3]);
+        }
         other => panic!("{other:?}"),
     }
     running.stop().await;

@@ -1,8 +1,8 @@
 //! Unknown RPCs and refusals, as a client sees them.
 
 use super::fake::{Answer, Fake, Running, SERVICE};
-use crate::backend::Error;
 use crate::options::Options;
+use node::Error;
 use prost::Message;
 use temporalio_protos::google::rpc;
 use temporalio_protos::temporal::api::enums::v1::{
@@ -86,7 +86,7 @@ async fn check<D>(refusal: Refusal, code: Code, message: &str, want: D)
 where
     D: Message + Default + prost::Name + PartialEq + std::fmt::Debug,
 {
-    let status = status_of(Error::Refused(refusal)).await;
+    let status = status_of(Error::Workflows(refusal)).await;
     assert_eq!((status.code(), status.message()), (code, message));
     assert_eq!(detail::<D>(&status), want);
 }
@@ -164,14 +164,14 @@ async fn refusals_carry_the_details_that_sdks_look_for() {
 async fn refusals_without_details_keep_their_exact_words() {
     for (error, code, message) in [
         (
-            Error::Refused(Refusal::InvalidArgument("UnhandledCommand".into())),
+            Error::Workflows(Refusal::InvalidArgument("UnhandledCommand".into())),
             Code::InvalidArgument,
             "UnhandledCommand",
         ),
-        (Error::Refused(Refusal::Unimplemented("cron".into())), Code::Unimplemented, "cron"),
+        (Error::Workflows(Refusal::Unimplemented("cron".into())), Code::Unimplemented, "cron"),
         (Error::Stopping, Code::Unavailable, "the node is stopping"),
-        (Error::Full, Code::ResourceExhausted, "the disk is full"),
-        (Error::Overloaded, Code::ResourceExhausted, "the node is overloaded"),
+        (Error::Full, Code::ResourceExhausted, "the journal is full"),
+        (Error::Overloaded, Code::ResourceExhausted, "too many requests wait for the node"),
         (Error::Read("bad".into()), Code::DataLoss, "the journal cannot be read: bad"),
     ] {
         let status = status_of(error).await;
@@ -193,7 +193,7 @@ async fn a_huge_failure_still_reaches_the_client() {
     };
     let message = "é".repeat(100_000);
     let refusal = Refusal::QueryFailed { message, failure: Some(Box::new(failure)) };
-    let status = status_of(Error::Refused(refusal)).await;
+    let status = status_of(Error::Workflows(refusal)).await;
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(status.message(), "é".repeat(333));
     let failure = detail::<errordetails::QueryFailedFailure>(&status).failure.unwrap();
