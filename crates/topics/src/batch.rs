@@ -120,7 +120,7 @@ impl BatchHeader {
         let header = BatchHeader::parse_frame(batch)?;
         header.check_fields()?;
         if header.codec() == Some(Codec::None) {
-            records::check_plain(batch.slice(HEADER_BYTES..), header.record_count)
+            records::check_plain(&batch[HEADER_BYTES..], header.record_count)
                 .map_err(|(index, source)| Error::Record { index, source })?;
         }
         Ok(header)

@@ -61,6 +61,7 @@ pub struct Limits {
     /// Protocols one member may offer; more is INCONSISTENT_GROUP_PROTOCOL.
     pub group_protocol_count_max: usize,
     /// Metadata of all members, or assignments, of one group; more is GROUP_MAX_SIZE_REACHED.
+    /// Both must fit into one entry. (Kafka: what one record of its offsets topic can hold, 1 MiB.)
     pub group_metadata_bytes_max: usize,
     /// Client id, client host and instance id, as far as they are kept or put into a member id.
     pub client_text_bytes_max: usize,
@@ -95,15 +96,15 @@ impl Default for Limits {
             group_count_max: 10_000,
             group_id_bytes_max: 1_000,
             group_member_count_max: 1_000,
-            group_protocol_count_max: 64,
-            group_metadata_bytes_max: 8 << 20,
+            group_protocol_count_max: 16,
+            group_metadata_bytes_max: 2 << 20,
             client_text_bytes_max: 249,
             session_timeout_ms_min: 100,
             session_timeout_ms_max: 30 * 60_000,
             offset_metadata_bytes_max: 4_096,
             offsets_retention_ms: 7 * DAY_MS,
             empty_group_retention_ms: 10 * MINUTE_MS,
-            groups_per_expiry_max: 64,
+            groups_per_expiry_max: 16,
         }
     }
 }

@@ -3,11 +3,11 @@
 //! Invariant: what is journaled lives in `facts` and changes in `apply` only; what is not lives
 //! in `coordinator` and changes in `attend` only (and `forget` and `resume`). `decide` reads both.
 
-use crate::ask::{Ask, Effect, Reply};
+use crate::ask::{self, Ask, Effect, Reply};
 use crate::facts::Facts;
 use crate::group::commit::Committing;
 use crate::group::coordinator::{Attending, Coordinator};
-use crate::group::{join, leave, listing, offset_fetch, sync};
+use crate::group::{heartbeat, join, leave, listing, offset_fetch, sync};
 use crate::limits::Config;
 use crate::op::Op;
 use crate::topic::{Partition, Topic};
@@ -72,18 +72,13 @@ impl Topics {
         }
     }
 
-    fn decide_join(
-        &self,
-        ask: &crate::ask::JoinGroup,
-        cx: &Cx<'_>,
-        plan: &mut Vec<Op>,
-    ) -> Option<Reply> {
+    fn decide_join(&self, ask: &ask::JoinGroup, cx: &Cx<'_>, plan: &mut Vec<Op>) -> Option<Reply> {
         let door = self.coordinator.doorway(&self.config, &self.facts, &ask.group);
         let refused = join::decide(door, ask, cx, plan).err();
         refused.map(|error| Reply::JoinGroup(join::refused(&ask.member, error)))
     }
 
-    fn decide_leave(&self, ask: &crate::ask::LeaveGroup, plan: &mut Vec<Op>) -> Reply {
+    fn decide_leave(&self, ask: &ask::LeaveGroup, plan: &mut Vec<Op>) -> Reply {
         let live = self.coordinator.group(&ask.group);
         let (reply, departure) = leave::decide(&self.config, live, ask);
         if let Some(live) = live {
@@ -92,14 +87,14 @@ impl Topics {
         Reply::LeaveGroup(reply)
     }
 
-    fn list_groups(&self, ask: &crate::ask::ListGroups) -> Reply {
+    fn list_groups(&self, ask: &ask::ListGroups) -> Reply {
         let list =
             |id: &String| listing::list(ask, id, self.coordinator.group(id), self.facts.group(id));
         let ids = self.coordinator.ids(&self.facts);
         Reply::ListGroups(ids.into_iter().filter_map(list).collect())
     }
 
-    fn describe_groups(&self, ask: &crate::ask::DescribeGroups) -> Reply {
+    fn describe_groups(&self, ask: &ask::DescribeGroups) -> Reply {
         let describe =
             |id: &String| listing::describe(id, self.coordinator.group(id), self.facts.group(id));
         Reply::DescribeGroups(ask.groups.iter().map(describe).collect())
@@ -130,7 +125,7 @@ impl Topics {
             }
             Ask::Heartbeat(ask) => {
                 let live = groups.group(&ask.group);
-                Reply::Heartbeat(crate::group::heartbeat::answer(config, live, ask))
+                Reply::Heartbeat(heartbeat::answer(config, live, ask))
             }
             Ask::LeaveGroup(ask) => self.decide_leave(ask, plan),
             Ask::OffsetCommit(ask) => {

@@ -26,30 +26,41 @@ pub(crate) fn decide(
         }
         TopicSelection::Names(names) => {
             let create = ask.allow_auto_topic_creation && config.auto_create_topics;
-            let mut planned = Planned::new(facts, plan);
-            let mut topics = Vec::with_capacity(names.len());
-            for name in names {
-                let found = match planned.topic_named(name) {
-                    Some(topic) => Ok((topic.id, topic.partition_count)),
-                    None if create => topic_to_create(&planned, config, name, cx)
-                        .map(|op| {
-                            let found = (op.topic(), op.partition_count);
-                            planned.note(&Op::TopicCreated(op.clone()));
-                            plan.push(Op::TopicCreated(op));
-                            found
-                        })
-                        .map_err(|(code, _)| code),
-                    None if topic_name::is_valid(name, config.limits.topic_name_bytes_max) => {
-                        Err(ErrorCode::UnknownTopicOrPartition)
-                    }
-                    None => Err(ErrorCode::InvalidTopic),
-                };
-                topics.push(named(name, found));
-            }
-            topics
+            let planned = Planned::new(facts, plan);
+            let mut asking = Asking { config, create, planned, cx, plan };
+            names.iter().map(|name| named(name, asking.find(name))).collect()
         }
     };
     MetadataReply { topics }
+}
+
+struct Asking<'a, 'b> {
+    config: &'a Config,
+    create: bool,
+    planned: Planned<'a>,
+    cx: &'a Cx<'b>,
+    plan: &'a mut Vec<Op>,
+}
+
+impl Asking<'_, '_> {
+    /// The topic, created if need be: its id and its number of partitions.
+    fn find(&mut self, name: &str) -> Result<(TopicId, i32), ErrorCode> {
+        if let Some(topic) = self.planned.topic_named(name) {
+            return Ok((topic.id, topic.partition_count));
+        }
+        if !topic_name::is_valid(name, self.config.limits.topic_name_bytes_max) {
+            return Err(ErrorCode::InvalidTopic);
+        }
+        if !self.create {
+            return Err(ErrorCode::UnknownTopicOrPartition);
+        }
+        let op = topic_to_create(&self.planned, self.config, name, self.cx).map_err(|it| it.0)?;
+        let found = (op.topic(), op.partition_count);
+        let op = Op::TopicCreated(op);
+        self.planned.note(&op);
+        self.plan.push(op);
+        Ok(found)
+    }
 }
 
 fn known(topic: &Topic) -> TopicMetadata {

@@ -261,8 +261,8 @@ pub struct CommittedOffset {
     /// Next offset to read.
     #[prost(int64, tag = "3")]
     pub offset: i64,
-    /// -1 if unknown.
-    #[prost(int32, tag = "4")]
+    /// -1 if unknown; signed, so that this common value takes one byte.
+    #[prost(sint32, tag = "4")]
     pub leader_epoch: i32,
     /// The client's own words.
     #[prost(string, tag = "5")]

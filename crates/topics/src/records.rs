@@ -52,7 +52,7 @@ pub struct Record {
 pub type Header = (String, Option<Bytes>);
 
 /// The records of one batch, in order. Ends after the first error.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Records {
     area: Bytes,
     header: BatchHeader,
@@ -76,20 +76,25 @@ impl Records {
     }
 
     fn read_next(&mut self) -> Result<Record, Error> {
-        let record = RecordBytes::take(&mut self.area, self.next)?;
+        let mut rest = Cursor(&self.area);
+        let bytes = rest.record()?;
+        let after = self.area.len() - rest.0.len();
+        let parts = Parts::read(bytes, self.next)?;
+        let owned = |slice: Option<&[u8]>| slice.map(|it| self.area.slice_ref(it));
         let timestamp_ms = if self.header.is_log_append_time() {
             self.header.max_timestamp_ms
         } else {
-            self.header.base_timestamp_ms.wrapping_add(record.timestamp_delta)
+            self.header.base_timestamp_ms.wrapping_add(parts.timestamp_delta)
         };
-        let mut rest = record.rest;
-        let key = nullable(&mut rest, "the key")?;
-        let value = nullable(&mut rest, "the value")?;
-        let headers = read_headers(&mut rest)?;
-        if rest.has_remaining() {
-            return Err(Error::LeftOver(rest.remaining()));
+        let (mut headers, mut left) = (Vec::new(), parts.headers);
+        for _ in 0..parts.header_count {
+            let (key, value) = left.header()?;
+            headers.push((key.to_owned(), owned(value)));
         }
+        left.end()?;
         let offset = self.base_offset.saturating_add(i64::from(self.next));
+        let (key, value) = (owned(parts.key), owned(parts.value));
+        self.area.advance(after);
         Ok(Record { offset, timestamp_ms, key, value, headers })
     }
 }
@@ -99,7 +104,7 @@ impl Iterator for Records {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next >= self.header.record_count {
-            let left_over = self.area.remaining();
+            let left_over = self.area.len();
             self.area.clear();
             return (left_over > 0).then_some(Err(Error::LeftOver(left_over)));
         }
@@ -115,129 +120,118 @@ impl Iterator for Records {
 
 /// Checks the records of an uncompressed batch without building them. Gives the index of the
 /// record at fault.
-pub(crate) fn check_plain(mut area: Bytes, count: i32) -> Result<(), (i32, Error)> {
+pub(crate) fn check_plain(area: &[u8], count: i32) -> Result<(), (i32, Error)> {
+    let mut rest = Cursor(area);
     for index in 0..count {
-        check_record(&mut area, index).map_err(|error| (index, error))?;
+        check_record(&mut rest, index).map_err(|error| (index, error))?;
     }
-    match area.remaining() {
-        0 => Ok(()),
-        left => Err((count - 1, Error::LeftOver(left))),
-    }
+    rest.end().map_err(|error| (count - 1, error))
 }
 
-fn check_record(area: &mut Bytes, index: i32) -> Result<(), Error> {
-    let mut rest = RecordBytes::take(area, index)?.rest;
-    skip_nullable(&mut rest, "the key")?;
-    skip_nullable(&mut rest, "the value")?;
-    let headers = header_count(&mut rest)?;
-    for _ in 0..headers {
-        let key_bytes =
-            length(&mut rest, "a header key")?.ok_or(Error::Negative("a header key"))?;
-        if std::str::from_utf8(&rest[..key_bytes]).is_err() {
-            return Err(Error::HeaderKey);
-        }
-        rest.advance(key_bytes);
-        skip_nullable(&mut rest, "a header value")?;
+fn check_record(rest: &mut Cursor<'_>, index: i32) -> Result<(), Error> {
+    let parts = Parts::read(rest.record()?, index)?;
+    let mut headers = parts.headers;
+    for _ in 0..parts.header_count {
+        headers.header()?;
     }
-    match rest.remaining() {
-        0 => Ok(()),
-        left => Err(Error::LeftOver(left)),
-    }
+    headers.end()
 }
 
-/// A record's own bytes, with what comes before the key taken off.
-struct RecordBytes {
+/// One record, as far as it can be read without allocating.
+struct Parts<'a> {
     timestamp_delta: i64,
-    rest: Bytes,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    /// At most as many as the bytes could hold.
+    header_count: usize,
+    headers: Cursor<'a>,
 }
 
-impl RecordBytes {
-    fn take(area: &mut Bytes, index: i32) -> Result<RecordBytes, Error> {
-        let bytes = length(area, "a record")?.ok_or(Error::Negative("a record"))?;
-        let mut rest = area.split_to(bytes);
-        if !rest.has_remaining() {
-            return Err(Error::Truncated("the attributes"));
-        }
-        rest.advance(1);
-        let timestamp_delta = varlong(&mut rest)?;
-        let (got, want) = (varint(&mut rest)?, i64::from(index));
+impl<'a> Parts<'a> {
+    fn read(mut record: Cursor<'a>, index: i32) -> Result<Parts<'a>, Error> {
+        record.byte("the attributes")?;
+        let timestamp_delta = record.varlong()?;
+        let (got, want) = (record.varint()?, i64::from(index));
         if got != want {
             return Err(Error::OffsetDelta { got, want });
         }
-        Ok(RecordBytes { timestamp_delta, rest })
+        let key = record.nullable("the key")?;
+        let value = record.nullable("the value")?;
+        let header_count = record.header_count()?;
+        Ok(Parts { timestamp_delta, key, value, header_count, headers: record })
     }
 }
 
-fn read_headers(rest: &mut Bytes) -> Result<Vec<Header>, Error> {
-    let count = header_count(rest)?;
-    let mut headers = Vec::new();
-    for _ in 0..count {
-        let key = nullable(rest, "a header key")?.ok_or(Error::Negative("a header key"))?;
-        let key = std::str::from_utf8(&key).map_err(|_| Error::HeaderKey)?.to_owned();
-        headers.push((key, nullable(rest, "a header value")?));
+/// What is left to read.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    /// The next record's own bytes.
+    fn record(&mut self) -> Result<Cursor<'a>, Error> {
+        self.nullable("a record")?.map(Cursor).ok_or(Error::Negative("a record"))
     }
-    Ok(headers)
-}
 
-/// The number of headers, at most as many as the bytes could hold (two bytes each).
-fn header_count(rest: &mut Bytes) -> Result<usize, Error> {
-    let count = usize::try_from(varint(rest)?).map_err(|_| Error::Negative("the header list"))?;
-    if count > rest.remaining() / 2 {
-        return Err(Error::Truncated("the header list"));
+    fn header(&mut self) -> Result<(&'a str, Option<&'a [u8]>), Error> {
+        let key = self.nullable("a header key")?.ok_or(Error::Negative("a header key"))?;
+        let key = std::str::from_utf8(key).map_err(|_| Error::HeaderKey)?;
+        Ok((key, self.nullable("a header value")?))
     }
-    Ok(count)
-}
 
-fn nullable(rest: &mut Bytes, what: &'static str) -> Result<Option<Bytes>, Error> {
-    Ok(length(rest, what)?.map(|bytes| rest.split_to(bytes)))
-}
-
-fn skip_nullable(rest: &mut Bytes, what: &'static str) -> Result<(), Error> {
-    if let Some(bytes) = length(rest, what)? {
-        rest.advance(bytes);
+    /// A header takes two bytes at least.
+    fn header_count(&mut self) -> Result<usize, Error> {
+        let negative = |_| Error::Negative("the header list");
+        let count = usize::try_from(self.varint()?).map_err(negative)?;
+        if count > self.0.len() / 2 {
+            return Err(Error::Truncated("the header list"));
+        }
+        Ok(count)
     }
-    Ok(())
-}
 
-/// A length whose bytes are there; `None` for -1.
-fn length(rest: &mut Bytes, what: &'static str) -> Result<Option<usize>, Error> {
-    match varint(rest)? {
-        -1 => Ok(None),
-        announced => {
-            let bytes = usize::try_from(announced).map_err(|_| Error::Negative(what))?;
-            if bytes > rest.remaining() {
-                return Err(Error::Truncated(what));
+    /// Bytes after their length; `None` for a length of -1.
+    fn nullable(&mut self, what: &'static str) -> Result<Option<&'a [u8]>, Error> {
+        let announced = self.varint()?;
+        if announced == -1 {
+            return Ok(None);
+        }
+        let bytes = usize::try_from(announced).map_err(|_| Error::Negative(what))?;
+        let (taken, rest) = self.0.split_at_checked(bytes).ok_or(Error::Truncated(what))?;
+        self.0 = rest;
+        Ok(Some(taken))
+    }
+
+    /// A zigzag number of at most 32 bits.
+    fn varint(&mut self) -> Result<i64, Error> {
+        let value = self.varlong()?;
+        i32::try_from(value).map(i64::from).map_err(|_| Error::Varint)
+    }
+
+    /// A zigzag number of at most 64 bits.
+    fn varlong(&mut self) -> Result<i64, Error> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte("a number")?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(Error::Varint);
             }
-            Ok(Some(bytes))
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+            }
         }
+        Err(Error::Varint)
     }
-}
 
-/// A zigzag varint of at most 32 bits.
-fn varint(rest: &mut Bytes) -> Result<i64, Error> {
-    let value = varlong(rest)?;
-    if i32::try_from(value).is_err() {
-        return Err(Error::Varint);
+    fn byte(&mut self, what: &'static str) -> Result<u8, Error> {
+        let (byte, rest) = self.0.split_first().ok_or(Error::Truncated(what))?;
+        self.0 = rest;
+        Ok(*byte)
     }
-    Ok(value)
-}
 
-/// A zigzag varint of at most 64 bits.
-fn varlong(rest: &mut Bytes) -> Result<i64, Error> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        if !rest.has_remaining() {
-            return Err(Error::Truncated("a number"));
-        }
-        let byte = rest.get_u8();
-        let bits = u64::from(byte & 0x7f);
-        if shift == 63 && bits > 1 {
-            return Err(Error::Varint);
-        }
-        value |= bits << shift;
-        if byte & 0x80 == 0 {
-            return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+    fn end(&self) -> Result<(), Error> {
+        match self.0.len() {
+            0 => Ok(()),
+            left => Err(Error::LeftOver(left)),
         }
     }
-    Err(Error::Varint)
 }

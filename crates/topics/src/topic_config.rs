@@ -27,7 +27,7 @@ pub(crate) fn check(name: &str, value: Option<&str>, batch_bytes_max: usize) -> 
     match value {
         // Null means the default, which is what the node does.
         None => Ok(()),
-        Some(value) if value.trim() == honoured => Ok(()),
+        Some(value) if value == honoured => Ok(()),
         Some(value) => {
             Err(format!("topic config {name} = {value:?} is not supported, only {honoured:?} is"))
         }

@@ -8,7 +8,7 @@
 use crate::ErrorCode;
 use crate::ask::{Effect, JoinGroup, JoinGroupReply, Reply};
 use crate::group::live::{Live, Phase, dismiss, join_refused};
-use crate::group::member::{Member, clipped, milliseconds};
+use crate::group::member::{Member, clipped, milliseconds, protocol_bytes};
 use crate::group::{RecordedGroup, check_group_id};
 use crate::limits::Config;
 use crate::op::{GroupMemberReplaced, Op};
@@ -83,7 +83,7 @@ pub(crate) fn admit(door: Doorway<'_>, ask: &JoinGroup) -> Result<Admission, Err
         if !ask.member.is_empty() {
             return Err(ErrorCode::UnknownMemberId);
         }
-        let fits = protocol_bytes_fit(ask, limits.group_metadata_bytes_max);
+        let fits = protocol_bytes(&ask.protocols) <= limits.group_metadata_bytes_max;
         return if door.room_for_group && fits {
             Ok(newcomer(ask))
         } else {
@@ -145,10 +145,6 @@ fn newcomer(ask: &JoinGroup) -> Admission {
     } else {
         Admission::New
     }
-}
-
-fn protocol_bytes_fit(ask: &JoinGroup, bytes_max: usize) -> bool {
-    crate::group::member::protocol_bytes(&ask.protocols) <= bytes_max
 }
 
 /// Whether a static member's return changes nothing for the others.

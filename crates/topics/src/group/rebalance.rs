@@ -120,15 +120,16 @@ fn initial_delay(config: &Config) -> Duration {
 /// Names in each member's order of preference, members in the order of joining.
 fn winner(offers: &[&[(String, Bytes)]]) -> String {
     let known_to_all = |name: &str| offers.iter().all(|it| it.iter().any(|p| p.0 == name));
+    let first_offer = offers.first().map_or(&[][..], |it| *it).iter().map(|it| it.0.as_str());
+    let candidates: Vec<&str> = first_offer.filter(|name| known_to_all(name)).collect();
     let mut votes: HashMap<&str, usize> = HashMap::new();
     for offer in offers {
-        if let Some((choice, _)) = offer.iter().find(|it| known_to_all(&it.0)) {
+        if let Some((choice, _)) = offer.iter().find(|it| candidates.contains(&it.0.as_str())) {
             *votes.entry(choice).or_default() += 1;
         }
     }
-    let candidates = offers.first().map_or(&[][..], |it| *it).iter().map(|it| it.0.as_str());
-    let count = |name: &&str| votes.get(name).copied().unwrap_or(0);
+    let count = |name: &&&str| votes.get(**name).copied().unwrap_or(0);
     // `max_by_key` takes the last of equals, so the first comes last.
-    let best = candidates.filter(|name| known_to_all(name)).rev().max_by_key(count);
-    best.unwrap_or_default().to_owned()
+    let best = candidates.iter().rev().max_by_key(count);
+    best.map(|it| (*it).to_owned()).unwrap_or_default()
 }
