@@ -6,13 +6,14 @@ use crate::cursor::Cursor;
 use crate::delivery::{Delivery, Outcome};
 use crate::lanes::{Content, Item, LaneId, Lanes, detach};
 use crate::mapping::{Mapper, Unmappable};
-use crate::{Record, record};
+use crate::record;
 use base::PartitionId;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
+use topics::{Record, Records};
 
 type Reading = Pin<Box<dyn Future<Output = Result<Vec<RawBatch>, SourceError>> + Send>>;
 type Delivered = (LaneId, Result<Outcome, DeliverError>);
@@ -30,9 +31,10 @@ pub(super) struct PartitionPump<S, T> {
     position: i64,
     /// The first offset that the next record settles.
     unsettled: i64,
+    /// Read, and not all in lanes yet.
     batches: VecDeque<RawBatch>,
-    /// Decoded, not yet in a lane.
-    staged: VecDeque<Record>,
+    /// The first of them, if it is open.
+    open: Option<Records>,
     lanes: Lanes,
     under_way: JoinSet<Delivered>,
     failed_reads: u32,
@@ -61,7 +63,7 @@ impl<S: Source, T: Target> PartitionPump<S, T> {
             target,
             settings,
             batches: VecDeque::new(),
-            staged: VecDeque::new(),
+            open: None,
             lanes: Lanes::default(),
             under_way: JoinSet::new(),
             failed_reads: 0,
@@ -127,13 +129,14 @@ impl<S: Source, T: Target> PartitionPump<S, T> {
         match error {
             SourceError::Stopping => Err(Ended::Stopping),
             SourceError::TopicGone => Err(Ended::TopicGone),
-            SourceError::Deleted { log_start } => {
+            SourceError::Deleted { log_start } if log_start > self.position => {
                 let from = self.position;
                 tracing::warn!(%route, ?partition, from, log_start, "records deleted before read");
-                self.position = self.position.max(log_start);
+                self.position = log_start;
                 Ok(())
             }
-            SourceError::Failed(error) => {
+            error @ (SourceError::Failed(_) | SourceError::Deleted { .. }) => {
+                let error = error.to_string();
                 tracing::error!(%route, ?partition, error, "cannot read; trying again");
                 self.failed_reads = self.failed_reads.saturating_add(1);
                 Ok(())
@@ -172,7 +175,7 @@ impl<S: Source, T: Target> PartitionPump<S, T> {
     }
 
     fn wants_more(&self) -> bool {
-        self.batches.is_empty() && self.staged.is_empty() && self.has_room()
+        self.batches.is_empty() && self.has_room()
     }
 
     fn has_room(&self) -> bool {
@@ -196,34 +199,58 @@ impl<S: Source, T: Target> PartitionPump<S, T> {
     /// Moves what was read into the lanes, as far as the caps allow.
     fn fill_lanes(&mut self) {
         while self.has_room() {
-            if let Some(record) = self.staged.pop_front() {
+            let Some(records) = &mut self.open else {
+                match self.open_next() {
+                    true => continue,
+                    false => break,
+                }
+            };
+            if let Some(record) = record::next(records) {
                 self.sort(&record);
-            } else if let Some(batch) = self.batches.pop_front() {
-                self.stage(batch);
             } else {
-                return;
+                self.open = None;
+                self.batches.pop_front();
             }
+        }
+        // What a batch unfolds to is memory that no cap counts: it is not kept while the
+        // partition waits.
+        if self.batches.front().is_some_and(record::is_compressed) {
+            self.open = None;
         }
     }
 
-    /// Decodes a batch as a whole: one bad record condemns it before any other is delivered.
-    fn stage(&mut self, batch: RawBatch) {
-        match record::decode(&batch, self.settings.limits.decoded_bytes) {
-            Ok(records) => self.staged.extend(records),
-            Err(reason) if self.cursor.is_done(batch.last_offset) => {
-                tracing::debug!(reason, "an undecodable batch was done before");
-                self.unsettled = batch.last_offset + 1;
-            }
-            Err(reason) => {
-                let RawBatch { base_offset: base, last_offset: last, bytes } = batch;
-                let item = Item {
-                    content: Content::Batch { base, last, bytes },
-                    first: self.unsettled,
-                    reason: Some(Unmappable::Undecodable { reason }.to_string()),
-                };
-                self.lanes.push(LaneId::DeadLetters, item);
-                self.unsettled = last + 1;
-            }
+    /// Opens the first batch, or gives it up. `false` if there is none, or if it is not worth it
+    /// yet.
+    fn open_next(&mut self) -> bool {
+        let Some(batch) = self.batches.front() else { return false };
+        if record::is_compressed(batch) && !self.has_much_room() {
+            return false;
+        }
+        match record::open(batch, self.settings.limits.decoded_bytes) {
+            Ok(records) => self.open = Some(records),
+            Err(reason) => self.give_up_batch(reason),
+        }
+        true
+    }
+
+    /// Opening a batch again for every record that finds room would be slow; but if nothing is
+    /// under way, more room may not come for long.
+    fn has_much_room(&self) -> bool {
+        let limits = &self.settings.limits;
+        let half_empty = self.lanes.count() <= limits.parked_count / 2
+            && self.lanes.bytes() <= limits.parked_bytes / 2;
+        half_empty || self.under_way.is_empty()
+    }
+
+    /// The first batch cannot be decoded: it goes to the dead letters whole.
+    fn give_up_batch(&mut self, reason: String) {
+        let Some(batch) = self.batches.pop_front() else { return };
+        let RawBatch { base_offset: base, last_offset: last, bytes } = batch;
+        let first = std::mem::replace(&mut self.unsettled, last + 1);
+        if !self.cursor.is_done(last) {
+            let reason = Some(Unmappable::Undecodable { reason }.to_string());
+            let item = Item { content: Content::Batch { base, last, bytes }, first, reason };
+            self.lanes.push(LaneId::DeadLetters, item);
         }
     }
 

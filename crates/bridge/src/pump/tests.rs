@@ -161,6 +161,33 @@ async fn an_undecodable_batch_is_one_dead_letter() {
     pump.abort();
 }
 
+/// A batch of 4,000 records that is far larger unfolded than stored, and a cap of 100 records.
+#[tokio::test(start_paused = true)]
+async fn a_compressed_batch_passes_a_small_cap() {
+    let world = World::new(1, 1);
+    world.set("stuck", Behaviour::Busy);
+    world.append(0, &["stuck"; 60]);
+    world.append_gzip(0, &["a", "b", "c", "d"].repeat(1_000));
+    world.append(0, &["e"]);
+    let pump = world.pump(route(), Limits { parked_count: 100, ..limits() });
+    world.settled(4_001).await;
+    assert_eq!(delivered(&world)["b"], (61..4_060).step_by(4).collect::<Vec<_>>());
+    assert_eq!(world.committed(), [0]);
+    world.set("stuck", Behaviour::Take);
+    world.settled(4_061).await;
+    assert_eq!(world.committed(), [4_061]);
+    pump.abort();
+    // A batch that unfolds to more than is allowed cannot be decoded.
+    let world = World::new(1, 1);
+    world.append_gzip(0, &["a"; 4_000]);
+    let pump = world.pump(route(), Limits { decoded_bytes: 10_000, ..limits() });
+    world.settled(1).await;
+    let reason = &world.dead_letters()[0].1.reason;
+    assert!(reason.contains("unfold to more than 10000 bytes"), "{reason}");
+    assert_eq!(world.committed(), [4_000]);
+    pump.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn holes_in_the_log_are_settled_with_the_next_record() {
     let world = World::new(1, 1);

@@ -6,7 +6,10 @@ use crate::machine::{Ask, Bridge, Counters, Refusal, Reply};
 use crate::op::Op;
 use crate::route::Spec;
 use base::{Cx, JournalOp, Lsn, Machine, OpKind, Ticket, Timestamp, Uuid, Verdict};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use std::collections::HashMap;
+use std::io::Write;
 use std::sync::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -179,6 +182,27 @@ impl World {
         let mut batch = BatchBuilder::new();
         batch.push(0, key.map(str::as_bytes), Some(value), &[]);
         self.append_batch(partition, batch.build().unwrap().1.bytes().clone(), 1);
+    }
+
+    pub(super) fn append_gzip(&self, partition: usize, keys: &[&str]) {
+        const HEADER_BYTES: usize = 61;
+        const GZIP: u8 = 1;
+        let mut batch = BatchBuilder::new();
+        for key in keys {
+            batch.push(0, Some(key.as_bytes()), Some(b"{}"), &[]);
+        }
+        let plain = batch.build().unwrap().1.bytes().clone();
+        let (mut bytes, compression) = (plain[..HEADER_BYTES].to_vec(), Compression::best());
+        bytes[22] |= GZIP;
+        let mut gzip = GzEncoder::new(bytes, compression);
+        gzip.write_all(&plain[HEADER_BYTES..]).unwrap();
+        let mut bytes = gzip.finish().unwrap();
+        // Length and CRC-32C are about what follows them.
+        let length = u32::try_from(bytes.len() - 12).unwrap();
+        bytes[8..12].copy_from_slice(&length.to_be_bytes());
+        let crc = base::hash::crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        self.append_batch(partition, bytes.into(), keys.len());
     }
 
     pub(super) fn append_broken(&self, partition: usize, records: usize) -> Bytes {
