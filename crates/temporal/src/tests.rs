@@ -6,3 +6,4 @@ mod histories;
 mod limits;
 mod polls;
 mod refusals;
+mod whole;

@@ -191,7 +191,7 @@ pub(crate) fn ids(history: Option<&History>) -> Vec<i64> {
     history.expect("a history").events.iter().map(|event| event.event_id).collect()
 }
 
-/// A server with this node behind it.
+/// A server, with a node or a fake behind it.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) client: Client,
@@ -200,11 +200,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) async fn start(fake: Fake, options: Options) -> Running {
+    pub(crate) async fn start<B: Backend>(node: B, options: Options) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(server::run(listener, fake, options, async {
+        let server = tokio::spawn(server::run(listener, node, options, async {
             let _ = stopped.await;
         }));
         let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
