@@ -1,53 +1,19 @@
 //! Routes as consumer groups: ordinary Kafka tools see a route's position and lag.
 //!
 //! The truth is the bridge's journaled cursor. What a client would change about such a group is
-//! refused, whether or not a route of that name exists.
+//! refused by `topics`, whether or not a route of that name exists.
 
 use bridge::Bridge;
 use bridge::machine::Committed;
-use bytes::Bytes;
 use topics::ask::{
-    DescribedGroup, FetchedOffset, JoinGroupReply, LeaveGroupReply, ListGroups, ListedGroup,
-    OffsetCommitTopicResult, OffsetFetchGroup, OffsetFetchGroupReply, SyncGroupReply,
+    DescribedGroup, FetchedOffset, ListGroups, ListedGroup, OffsetFetchGroup, OffsetFetchGroupReply,
 };
 use topics::{Ask, ErrorCode, Reply};
-
-/// What an outsider gets who wants to be a member of a route, or to move it.
-const REFUSED: ErrorCode = ErrorCode::GroupAuthorizationFailed;
 
 /// Routes read as long as the node runs.
 const STATE: &str = "Stable";
 const PROTOCOL_TYPE: &str = "consumer";
 const PROTOCOL: &str = "mainstay-route";
-
-/// The answer to an ask that would change a route's group.
-pub(crate) fn refuse_change(ask: &Ask) -> Option<Reply> {
-    let is_route = |group: &str| Bridge::is_route_group(group);
-    let reply = match ask {
-        Ask::JoinGroup(join) if is_route(&join.group) => {
-            Reply::JoinGroup(refused_join(&join.member))
-        }
-        Ask::SyncGroup(sync) if is_route(&sync.group) => Reply::SyncGroup(SyncGroupReply {
-            error: REFUSED,
-            protocol_type: None,
-            protocol_name: None,
-            assignment: Bytes::new(),
-        }),
-        Ask::Heartbeat(heartbeat) if is_route(&heartbeat.group) => Reply::Heartbeat(REFUSED),
-        Ask::LeaveGroup(leave) if is_route(&leave.group) => {
-            Reply::LeaveGroup(LeaveGroupReply { error: REFUSED, members: Vec::new() })
-        }
-        Ask::OffsetCommit(commit) if is_route(&commit.group) => {
-            let refuse = |topic: &topics::ask::OffsetCommitTopic| OffsetCommitTopicResult {
-                name: topic.name.clone(),
-                partitions: topic.partitions.iter().map(|p| (p.partition, REFUSED)).collect(),
-            };
-            Reply::OffsetCommit(commit.topics.iter().map(refuse).collect())
-        }
-        _ => return None,
-    };
-    Some(reply)
-}
 
 /// Completes what the topics machine, which knows no routes, has answered.
 pub(crate) fn complete(bridge: &Bridge, ask: &Ask, reply: &mut Reply) {
@@ -74,19 +40,6 @@ pub(crate) fn complete(bridge: &Bridge, ask: &Ask, reply: &mut Reply) {
             }));
         }
         _ => {}
-    }
-}
-
-fn refused_join(member: &str) -> JoinGroupReply {
-    JoinGroupReply {
-        error: REFUSED,
-        generation: -1,
-        protocol_type: None,
-        protocol_name: None,
-        leader: String::new(),
-        skip_assignment: false,
-        member: member.to_owned(),
-        members: Vec::new(),
     }
 }
 

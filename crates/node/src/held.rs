@@ -27,8 +27,11 @@ pub(crate) struct Release<R, P> {
     /// What readers of the log see from now on.
     pub(crate) publications: Vec<P>,
     /// What callers get.
-    pub(crate) answers: Vec<(Box<dyn Slot<R>>, Result<R, Error>)>,
+    pub(crate) answers: Vec<Answer<R>>,
 }
+
+/// An answer, and where it goes.
+pub(crate) type Answer<R> = (Box<dyn Slot<R>>, Result<R, Error>);
 
 /// The published side: takes what has become durable, in order.
 pub(crate) trait Published<P>: Send + Sync {

@@ -44,15 +44,6 @@ impl Joined {
     }
 
     fn decide_topics(&self, ask: topics::Ask, ticket: Ticket, cx: &Cx<'_>) -> Decision<Joined> {
-        if let Some(reply) = group_view::refuse_change(&ask) {
-            return Decision {
-                ops: Vec::new(),
-                cause: Cause::Request,
-                answer: Some(Ok(Reply::Topics(reply))),
-                follow_up: None,
-                room: Room::Common,
-            };
-        }
         let mut plan = Vec::new();
         let mut reply = match self.topics.decide(&ask, ticket, cx, &mut plan) {
             Verdict::Go(reply) => reply,

@@ -7,7 +7,7 @@ use prost::Message;
 /// An op of one of the machines. `topics` has the kinds 1 to 99, `workflows` 100 to 199, `bridge`
 /// 200 to 299, the node itself 300 to 399.
 #[derive(Clone, Debug)]
-#[allow(missing_docs, reason = "each variant holds the op of the machine of that name")]
+#[allow(clippy::large_enum_variant, reason = "ops live in a plan, for one decision")]
 pub(crate) enum Op {
     Topics(topics::Op),
     Workflows(workflows::Op),

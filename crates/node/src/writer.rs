@@ -6,7 +6,7 @@
 
 use crate::entry;
 use crate::error::Error;
-use crate::held::{Held, Release};
+use crate::held::{Answer, Held, Release};
 use crate::inbox::{Inbox, Principal, Produces, Request, Slot, Work};
 use crate::journal_port::Append;
 use crate::machines::{Decision, Effects, Machines};
@@ -157,10 +157,10 @@ impl<M: Machines, J: Append> Writer<M, J> {
         &mut self,
         entry_bytes: usize,
         blobs: Vec<(BlobAddr, Bytes)>,
-        answer: Option<Answer<M>>,
+        answer: Option<Answer<M::Reply>>,
         effects: Effects<M>,
     ) {
-        let mut answers: Vec<Answer<M>> = answer.into_iter().collect();
+        let mut answers: Vec<Answer<M::Reply>> = answer.into_iter().collect();
         for (ticket, answer) in effects.replies {
             match (self.waiting.remove(&ticket), answer) {
                 (Some(slot), answer) => answers.push((slot, answer)),
@@ -191,8 +191,6 @@ impl<M: Machines, J: Append> Writer<M, J> {
         }
     }
 }
-
-type Answer<M> = (Box<dyn Slot<<M as Machines>::Reply>>, Result<<M as Machines>::Reply, Error>);
 
 /// Whether an ask was carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
