@@ -62,20 +62,19 @@ impl Producers {
         }
     }
 
-    /// Whom to forget when `id` appends: at most two a batch, so that the cost stays flat and the
-    /// number still shrinks. Never `id` itself.
-    pub(crate) fn to_forget(&self, id: i64, most: usize, silent_since: Timestamp) -> Vec<i64> {
-        let newcomers = usize::from(!self.windows.contains_key(&id));
-        let mut left = self.windows.len() + newcomers;
-        let mut forgotten = Vec::new();
-        for silent in self.by_last_offset.values().take(2).filter(|it| **it != id) {
-            let expired = self.windows.get(silent).is_some_and(|it| it.last_at < silent_since);
-            if expired || left > most {
-                forgotten.push(*silent);
-                left -= 1;
-            }
-        }
-        forgotten
+    pub(crate) fn count(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// Base offset of the last batch, producer, and when that was; from that offset on, the most
+    /// silent first.
+    pub(crate) fn most_silent(
+        &self,
+        from_offset: i64,
+    ) -> impl Iterator<Item = (i64, i64, Timestamp)> {
+        self.by_last_offset
+            .range(from_offset..)
+            .filter_map(|(offset, id)| Some((*offset, *id, self.windows.get(id)?.last_at)))
     }
 
     pub(crate) fn check(&self) {

@@ -164,6 +164,39 @@ fn the_producer_that_was_silent_longest_is_forgotten() {
     assert_eq!(one(&mut harness, sent(4, 1)), Ok(6));
 }
 
+/// One request with many producers may not make the partition remember more than one request's.
+#[test]
+fn one_request_forgets_as_many_producers_as_it_brings() {
+    let mut harness = with_limits(Limits { producers_per_partition_max: 3, ..Limits::default() });
+    harness.create_topic("t", 1);
+    let plain = batch(1).1;
+    let sent = |id: i64, sequence| append("t", 0, from_producer(&plain, id, 0, sequence));
+    let base_offsets = |placed: Placed| -> Vec<i64> {
+        placed.into_iter().map(|it| it.map_or(-1, |it| it.base_offset)).collect()
+    };
+    let first = vec![sent(1, 0), sent(2, 0), sent(3, 0)];
+    assert_eq!(base_offsets(produce(&mut harness, first, Origin::Client)), [0, 1, 2]);
+    // 4 pushes 1 out, so that 1, in the same request, is new again and pushes 2 out; 3 has its
+    // own batch in the request and stays.
+    let second = vec![sent(4, 0), sent(1, 0), sent(3, 0), sent(3, 1), sent(1, 0), sent(2, 0)];
+    let placed = produce(&mut harness, second, Origin::Client);
+    assert_eq!(base_offsets(placed), [3, 4, 2, 5, 4, 6]);
+    for round in 0..10 {
+        let items = (0..20).map(|it| sent(100 + 20 * round + it, 0)).collect();
+        let outcome =
+            harness.ask(Ask::Produce(ask::Produce { partitions: items, origin: Origin::Client }));
+        let forgotten: usize = outcome
+            .ops
+            .iter()
+            .map(|it| match it {
+                Op::Appended(it, _) => it.forgotten_producer_ids.len(),
+                other => panic!("{other:?}"),
+            })
+            .sum();
+        assert!(round == 0 || forgotten == 20, "round {round} forgets {forgotten}");
+    }
+}
+
 #[test]
 fn clients_have_a_limit_that_the_node_has_not() {
     let bytes = batch(3).1.len();
