@@ -1,1 +1,0 @@
-//! Placeholder opened by the workspace; its owner fills it.
