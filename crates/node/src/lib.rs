@@ -29,6 +29,7 @@ mod publish_argument;
 mod published;
 mod published_partition;
 mod publisher;
+mod revival;
 mod route_pump;
 mod writer;
 

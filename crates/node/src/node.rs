@@ -3,21 +3,19 @@
 
 use crate::ask::{Ask, Reply};
 use crate::committer::{self, OnFailure};
-use crate::entry;
 use crate::handle::Handle;
-use crate::held::{Held, Published};
+use crate::held::Held;
 use crate::inbox::{Bounds, Inbox};
 use crate::joined::Joined;
 use crate::journal_port::{Append, Commit};
-use crate::machines::{Effects, Machines, Room};
-use crate::op::{Born, Op};
-use crate::published::{Publication, PublishedLog};
+use crate::published::PublishedLog;
+use crate::revival::{Revival, Revived};
 use crate::route_pump::RoutePump;
 use crate::writer::Writer;
 use crate::{Clock, CrashPoint, SystemClock, SystemEntropy, publisher};
-use base::{Cause, Cx, Entropy, Lsn, Timestamp};
-use bridge::{Bridge, Route};
-use journal::{Disk, Opened, RealDisk, Replayed};
+use base::{Entropy, Lsn};
+use bridge::Route;
+use journal::{Disk, RealDisk};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -25,8 +23,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::task::JoinSet;
-use topics::Topics;
-use workflows::Workflows;
 
 /// Bounds of the node itself. The machines and the journal have their own.
 #[derive(Clone, Debug)]
@@ -142,43 +138,27 @@ impl Node {
         options: NodeOptions,
     ) -> Result<(Handle, NodeGuard), OpenError> {
         let started = Instant::now();
-        let NodeOptions { topics, workflows, journal, mut clock, entropy, .. } = options;
-        let mut replay = Replay::new(topics, workflows);
-        let opened =
-            journal::open(disk, journal, &mut |entry| replay.entry(&entry).map_err(Into::into))?;
-        let Opened { mut appender, mut committer, reader, generation, boot_epoch, last } = opened;
-        if generation != 0 {
-            return Err(OpenError::Generation { found: generation });
-        }
-        clock.start(replay.last_at);
-        let log = PublishedLog::new(Box::new(reader), options.limits.hot_tail_bytes);
-        if last == Lsn(0) {
-            let cx = Cx { now: clock.now(), entropy: &*entropy };
-            let publications = give_birth(&mut replay.joined, &mut appender, &mut committer, &cx)?;
-            replay.publications.extend(publications);
-        }
-        log.publish(Vec::new(), std::mem::take(&mut replay.publications));
-        let mut joined = replay.joined;
-        joined.resume(clock.now());
-        let Born { cluster_id, .. } = joined.born.clone().ok_or(OpenError::NotBorn)?;
+        let NodeOptions { topics, workflows, journal, mut clock, entropy, limits, .. } = options;
+        let log = PublishedLog::new(limits.hot_tail_bytes);
+        let revival = Revival { topics, workflows, journal, log: log.clone() };
+        let revived = revival.run(disk, &mut *clock, &*entropy)?;
+        let Revived { joined, born, appender, committer, last, boot_epoch, generation } = revived;
 
-        let limits = options.limits;
         let inbox = Arc::new(Inbox::new(Bounds {
             produce_bytes: limits.produce_inbox_bytes,
             other_bytes: limits.other_inbox_bytes,
             requests: limits.requests_count,
         }));
         let last_released = options.crash_point.map_or(Lsn(u64::MAX), CrashPoint::last_released);
-        let held = Held::new(Append::durable(&appender), Box::new(log.clone()), last_released);
-        let held = Arc::new(held);
-        let handle = Handle::new(Arc::clone(&inbox), log, cluster_id, generation);
+        let held = Held::new(appender.durable(), Box::new(log.clone()), last_released);
+        let handle = Handle::new(Arc::clone(&inbox), log, born.cluster_id, generation);
         let writer = Writer {
             machines: joined,
             journal: appender,
             clock,
             entropy,
             inbox: Arc::clone(&inbox),
-            held: Arc::clone(&held),
+            held: Arc::new(held),
             waiting: HashMap::new(),
             due_after: None,
             crash_point: options.crash_point,
@@ -187,67 +167,9 @@ impl Node {
         let threads = start_threads(writer, committer, options.on_failure)?;
         let tasks = start_tasks(&handle, options.routes, options.pumps, limits.publishers_count);
         let start_ms = started.elapsed().as_millis();
-        tracing::info!(%last, boot_epoch, %cluster_id, start_ms, "the node is open");
+        tracing::info!(%last, boot_epoch, cluster_id = %born.cluster_id, start_ms, "node is open");
         Ok((handle, NodeGuard { inbox, tasks, threads }))
     }
-}
-
-/// Rebuilds the machines from the journal.
-struct Replay {
-    joined: Joined,
-    last_at: Timestamp,
-    publications: Vec<Publication>,
-}
-
-impl Replay {
-    fn new(topics: topics::Config, limits: workflows::Limits) -> Replay {
-        let joined = Joined {
-            topics: Topics::new(topics),
-            workflows: Workflows::new(limits, 0),
-            bridge: Bridge::default(),
-            born: None,
-            round_robin: 0,
-        };
-        Replay { joined, last_at: Timestamp(0), publications: Vec::new() }
-    }
-
-    fn entry(&mut self, entry: &Replayed<'_>) -> Result<(), base::OpError> {
-        let decoded = entry::decode::<Op>(entry.meta, entry.blobs)?;
-        let mut effects = Effects::default();
-        let mut rest = entry.addresses;
-        for (op, blob_count) in &decoded.ops {
-            let (own, others) = rest.split_at(*blob_count);
-            self.joined.apply(entry.lsn, decoded.at, op, own, &mut effects);
-            rest = others;
-        }
-        self.last_at = self.last_at.max(decoded.at);
-        self.publications.extend(effects.publications);
-        Ok(())
-    }
-}
-
-/// Writes the first entry and syncs it: nobody may learn the cluster's id before.
-fn give_birth(
-    joined: &mut Joined,
-    journal: &mut impl Append,
-    commit: &mut impl Commit,
-    cx: &Cx<'_>,
-) -> Result<Vec<Publication>, OpenError> {
-    let ops = Joined::birth(cx);
-    let encoded = entry::encode(cx.now, &ops);
-    journal
-        .reserve(encoded.meta.len(), &encoded.blobs, Room::Common)
-        .map_err(|error| OpenError::FirstEntry(error.to_string()))?;
-    let meta = encoded.meta.clone();
-    let (lsn, addresses) = journal.append(Cause::Request, meta, encoded.blobs.clone());
-    let mut effects = Effects::default();
-    for (op, own) in ops.iter().zip(encoded.split(&addresses)) {
-        joined.apply(lsn, cx.now, op, own, &mut effects);
-    }
-    while journal.durable() < lsn {
-        commit.run_group().map_err(OpenError::FirstEntry)?;
-    }
-    Ok(effects.publications)
 }
 
 fn start_threads<J: Append>(

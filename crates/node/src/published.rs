@@ -13,7 +13,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use topics::BatchRef;
@@ -49,7 +49,8 @@ pub struct PublishedTopic {
 struct Shared {
     topics: RwLock<Topics>,
     tail: Mutex<HotTail>,
-    reader: Box<dyn ReadBlob>,
+    /// Set once the journal is open.
+    reader: OnceLock<Box<dyn ReadBlob>>,
     /// Raised whenever a topic comes or goes.
     changes: watch::Sender<u64>,
     waiter_ids: AtomicU64,
@@ -67,14 +68,21 @@ struct Topic {
 }
 
 impl PublishedLog {
-    pub(crate) fn new(reader: Box<dyn ReadBlob>, hot_tail_bytes: usize) -> PublishedLog {
+    /// Empty, and without bytes to read.
+    pub(crate) fn new(hot_tail_bytes: usize) -> PublishedLog {
         PublishedLog(Arc::new(Shared {
             topics: RwLock::default(),
             tail: Mutex::new(HotTail::new(hot_tail_bytes)),
-            reader,
+            reader: OnceLock::new(),
             changes: watch::Sender::new(0),
             waiter_ids: AtomicU64::new(0),
         }))
+    }
+
+    /// From here on bytes can be read.
+    pub(crate) fn read_from(&self, reader: Box<dyn ReadBlob>) {
+        let second = self.0.reader.set(reader).is_err();
+        assert!(!second, "a log has one journal");
     }
 
     /// All topics, by name.
@@ -158,9 +166,11 @@ impl PublishedLog {
             return Ok(bytes);
         }
         let shared = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || shared.reader.read(address))
-            .await
-            .map_err(|_cancelled| Error::Stopping)?
+        let read = move || match shared.reader.get() {
+            Some(reader) => reader.read(address),
+            None => Err(Error::Read("the journal is not open yet".to_owned())),
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_cancelled| Error::Stopping)?
     }
 
     /// Changes whenever a topic comes or goes.

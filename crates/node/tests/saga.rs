@@ -1,11 +1,14 @@
 //! One saga through a whole node, which dies after every single entry of it.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod support;
 
 use base::Lsn;
 use journal::testing::{Loss, SimDisk};
 use node::{CrashPoint, Error, Handle, LastWords, NodeOptions};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use support::{
     activity_worker, count, create_topic, history_at_close, open, options, produce, read_topic,
     saga, workflow_worker,
@@ -14,6 +17,9 @@ use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+
+/// Far more than any of this takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What one life of the node came to.
 enum Life {
@@ -117,13 +123,15 @@ async fn the_node_dies_after_every_entry_of_a_saga() {
                 break;
             }
             let disk = disk.crash(Loss::Everything, after.0);
-            let life = tokio::time::timeout(
-                std::time::Duration::from_secs(60),
-                live(&disk, None, &mut effects),
-            );
-            let Ok(Life::Finished(_)) = life.await else {
+            let life = live(&disk, None, &mut effects);
+            let Ok(Life::Finished(history)) = tokio::time::timeout(PATIENCE, life).await else {
                 panic!("the saga does not end after a crash at {after}, {last_words:?}")
             };
+            // What was replayed is what was lived.
+            let (handle, guard) = open(&disk.restart(), options());
+            assert_eq!(history_at_close(&handle, "o-1").await.unwrap(), history);
+            check(&handle, &history).await;
+            guard.stop().await;
             assert_eq!(effects.len(), 1);
             after = after.next();
         }

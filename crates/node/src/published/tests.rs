@@ -14,7 +14,8 @@ const TOPIC: TopicId = TopicId(Uuid::from_u128(1));
 const PARTITION: PartitionId = PartitionId { topic: TOPIC, index: 1 };
 
 fn log() -> PublishedLog {
-    let log = PublishedLog::new(Box::new(Disk), 1_000);
+    let log = PublishedLog::new(1_000);
+    log.read_from(Box::new(Disk));
     let created =
         Publication::TopicCreated { name: "orders".into(), id: TOPIC, partition_count: 2 };
     log.publish(Vec::new(), vec![created]);

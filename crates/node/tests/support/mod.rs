@@ -1,5 +1,6 @@
 //! A node on a simulated disk, a small saga, and clients that only use the node's handle.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use base::PartitionId;
 use bridge::Route;
