@@ -2,6 +2,7 @@
 
 use base::{PartitionId, TopicId};
 use bytes::Bytes;
+pub(crate) use node::PublishedTopic;
 use std::future::Future;
 use tokio::time::Instant;
 use topics::{Ask, BatchRef, ErrorCode, Reply};
@@ -21,14 +22,6 @@ pub(crate) enum Error {
     /// The node stops, so the outcome is unknown; or it answered something else than was asked.
     #[error("there is no answer: {0}")]
     NoAnswer(String),
-}
-
-/// A topic as it is published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PublishedTopic {
-    pub(crate) name: String,
-    pub(crate) id: TopicId,
-    pub(crate) partition_count: i32,
 }
 
 /// The readable range of a partition: from the first offset to before the last.

@@ -11,6 +11,7 @@ mod backend;
 mod connection;
 mod dispatch;
 mod frame;
+mod node_backend;
 mod options;
 mod server;
 mod table;
@@ -23,3 +24,4 @@ mod fake;
 mod support;
 
 pub use options::{Advertised, Limits, Options};
+pub use server::serve;

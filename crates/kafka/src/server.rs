@@ -21,6 +21,17 @@ const STOP_GRACE: Duration = Duration::from_millis(500);
 /// Pause after a failed accept, which mostly means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Serves Kafka clients of the node on `listener` until `shutdown` completes. What has begun then
+/// has half a second to be answered.
+pub async fn serve(
+    listener: TcpListener,
+    handle: node::Handle,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    serve_backend(listener, handle, options, shutdown).await;
+}
+
 /// Serves `backend` on `listener` until `shutdown` completes.
 pub(crate) async fn serve_backend<B: Backend>(
     listener: TcpListener,

@@ -2,7 +2,7 @@
 //! the record and not only by its batch.
 
 use crate::{
-    api::{Api, Client, LEADER_EPOCH, NoAnswer, THROTTLE_MS, check_leader_epoch},
+    api::{Api, Client, LEADER_EPOCH, NoAnswer, PerPartition, THROTTLE_MS, check_leader_epoch},
     backend::Backend,
     wire::{Reader, Result as WireResult, Writer},
 };
@@ -43,7 +43,7 @@ const NOTHING: Found = Found { timestamp_ms: -1, offset: -1 };
 
 impl Api for ListOffsets {
     type Request = Vec<(String, Vec<Wanted>)>;
-    type Response = Vec<(String, Vec<(i32, Outcome)>)>;
+    type Response = PerPartition<Outcome>;
 
     fn decode(reader: &mut Reader, version: i16) -> WireResult<Self::Request> {
         // The replica id: there are no followers.

@@ -62,6 +62,9 @@ const AUTHORIZED_OPERATIONS_UNKNOWN: i32 = i32::MIN;
 /// We never throttle by answer: an overloaded connection is simply not read.
 const THROTTLE_MS: i32 = 0;
 
+/// Something for each partition of each topic, in the request's order.
+pub(crate) type PerPartition<T> = Vec<(String, Vec<(i32, T)>)>;
+
 /// One API, all versions.
 pub(crate) trait Api {
     /// The request, versions evened out.

@@ -2,7 +2,7 @@
 //! watermark.
 
 use crate::{
-    api::{Api, Client, LEADER_EPOCH, NoAnswer, THROTTLE_MS, check_leader_epoch},
+    api::{Api, Client, LEADER_EPOCH, NoAnswer, PerPartition, THROTTLE_MS, check_leader_epoch},
     backend::Backend,
     wire::{Reader, Result as WireResult, Writer},
 };
@@ -31,7 +31,7 @@ const NOTHING: Found = Found { leader_epoch: -1, end_offset: -1 };
 
 impl Api for OffsetForLeaderEpoch {
     type Request = Vec<(String, Vec<Wanted>)>;
-    type Response = Vec<(String, Vec<(i32, Result<Found, ErrorCode>)>)>;
+    type Response = PerPartition<Result<Found, ErrorCode>>;
 
     fn decode(reader: &mut Reader, version: i16) -> WireResult<Self::Request> {
         if version >= 3 {

@@ -6,7 +6,7 @@
 //! the request's other batches from being appended.
 
 use crate::{
-    api::{Api, Client, NoAnswer, THROTTLE_MS, expect_reply, refusal},
+    api::{Api, Client, NoAnswer, PerPartition, THROTTLE_MS, expect_reply, refusal},
     backend::Backend,
     wire::{Reader, Result as WireResult, Writer},
 };
@@ -29,11 +29,11 @@ const ZSTD_VERSION_MIN: i16 = 7;
 pub(crate) struct Request {
     pub(crate) transactional_id: Option<String>,
     pub(crate) acks: i16,
-    pub(crate) topics: Vec<(String, Vec<(i32, Option<Bytes>)>)>,
+    pub(crate) topics: PerPartition<Option<Bytes>>,
 }
 
 /// The outcome of each, in the request's order.
-pub(crate) type Response = Vec<(String, Vec<(i32, Outcome)>)>;
+pub(crate) type Response = PerPartition<Outcome>;
 
 /// The outcome for one partition.
 pub(crate) type Outcome = Result<Appended, ProduceError>;
@@ -111,7 +111,7 @@ fn whole_request_error(version: i16, request: &Request) -> Option<ErrorCode> {
     is_transactional.then_some(ErrorCode::TransactionalIdAuthorizationFailed)
 }
 
-fn refuse_all(topics: Vec<(String, Vec<(i32, Option<Bytes>)>)>, error: ErrorCode) -> Response {
+fn refuse_all(topics: PerPartition<Option<Bytes>>, error: ErrorCode) -> Response {
     let refuse = |(index, _)| (index, Err(refused(error)));
     let refuse_topic =
         |(name, partitions): (_, Vec<_>)| (name, partitions.into_iter().map(refuse).collect());
@@ -123,9 +123,9 @@ async fn append<B: Backend>(
     backend: &B,
     client: &Client,
     version: i16,
-    topics: Vec<(String, Vec<(i32, Option<Bytes>)>)>,
+    topics: PerPartition<Option<Bytes>>,
 ) -> Result<Response, NoAnswer> {
-    let mut response: Vec<(String, Vec<(i32, Option<Outcome>)>)> = Vec::with_capacity(topics.len());
+    let mut response: PerPartition<Option<Outcome>> = Vec::with_capacity(topics.len());
     let mut asked = Vec::new();
     for (topic, partitions) in topics {
         let mut outcomes = Vec::with_capacity(partitions.len());

@@ -1,6 +1,9 @@
 //! A Kafka client of a few lines for tests: requests and responses by crate `kafka-protocol`,
 //! which shares no code with the server.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(dead_code, reason = "each of the tests that share this uses a part of it")]
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::{
     messages::{

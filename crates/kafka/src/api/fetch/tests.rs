@@ -1,3 +1,5 @@
+//! What a fetch answers, by limits, offsets, epochs and time.
+
 use super::*;
 use crate::{fake::Fake, options::Advertised, support::batch};
 use base::Blob;
