@@ -122,7 +122,8 @@ async fn the_node_dies_after_every_entry_of_a_saga() {
             if let Life::Finished(_) = first {
                 break;
             }
-            let disk = disk.crash(Loss::Everything, after.0);
+            let loss = Loss::ALL[after.0 as usize % Loss::ALL.len()];
+            let disk = disk.crash(loss, after.0);
             let life = live(&disk, None, &mut effects);
             let Ok(Life::Finished(history)) = tokio::time::timeout(PATIENCE, life).await else {
                 panic!("the saga does not end after a crash at {after}, {last_words:?}")

@@ -237,6 +237,7 @@ fn as_command(attributes: Do) -> command::Command {
         Do::ScheduleActivityTaskCommandAttributes(_) => CommandType::ScheduleActivityTask,
         Do::StartTimerCommandAttributes(_) => CommandType::StartTimer,
         Do::CompleteWorkflowExecutionCommandAttributes(_) => CommandType::CompleteWorkflowExecution,
+        Do::FailWorkflowExecutionCommandAttributes(_) => CommandType::FailWorkflowExecution,
         other => panic!("{other:?}"),
     };
     command::Command {
