@@ -238,3 +238,71 @@ fn misplaced_blocks_are_refused() {
         }
     }
 }
+
+fn plain(bytes: usize) -> Entry {
+    Entry { meta: vec![3; bytes], ..Entry::default() }
+}
+
+/// A seal has no LSN that a later frame could miss, but the later group was written after its sync.
+#[test]
+fn a_damaged_seal_does_not_take_the_group_behind_it_along() {
+    let disk = SimDisk::new(4);
+    let (mut opened, _) = reopen(disk.clone(), small()).unwrap();
+    append(&mut opened, plain(8));
+    commit(&mut opened).unwrap();
+    opened.committer.seal().unwrap();
+    append(&mut opened, plain(8));
+    commit(&mut opened).unwrap();
+    let mut bytes = disk.contents("0000000001.segment");
+    let seal = 4096 + 80 + 88;
+    assert_eq!(bytes[seal + 12], 2);
+    bytes[seal] ^= 1;
+    let refused = reopen(disk_with(bytes), small()).err();
+    assert!(matches!(refused, Some(Error::Damaged { offset, .. }) if offset == seal as u64));
+}
+
+/// Two entries in one unsynced group, of which the first is torn and the second one whole.
+fn half_a_group(first_bytes: usize) -> (SimDisk, usize) {
+    let disk = SimDisk::new(4);
+    let (mut opened, _) = reopen(disk.clone(), small()).unwrap();
+    append(&mut opened, plain(first_bytes));
+    append(&mut opened, plain(16));
+    commit(&mut opened).unwrap();
+    let first = 4096 + 80;
+    let mut bytes = disk.contents("0000000001.segment");
+    bytes[first] ^= 1;
+    (disk_with(bytes), first)
+}
+
+/// What is left of a torn group must never follow a new frame, wherever that ends.
+#[test]
+fn the_rest_of_a_torn_group_never_comes_back() {
+    let (disk, _) = half_a_group(400);
+    let (mut opened, seen) = reopen(disk.clone(), small()).unwrap();
+    assert_eq!(seen, []);
+    // With the boot frame before it, this one ends where the second old entry begins.
+    let mut kept = vec![append(&mut opened, plain(400 - 80))];
+    commit(&mut opened).unwrap();
+    let (mut opened, seen) = reopen(disk.clone(), small()).unwrap();
+    assert_eq!(seen, kept);
+    kept.push(append(&mut opened, plain(1)));
+    commit(&mut opened).unwrap();
+    assert_eq!(reopen(disk, small()).unwrap().1, kept);
+}
+
+/// The torn group is gone from disk before the boot frame can be there, which might end where
+/// an old entry begins.
+#[test]
+fn the_cut_is_durable_before_the_boot_frame() {
+    let (torn, first) = half_a_group(0);
+    for call in 0..20 {
+        for seed in 0..8 {
+            let disk = torn.restart();
+            disk.fail_at(call, crate::testing::Fault::Stop);
+            drop(reopen(disk.clone(), small()));
+            let after = disk.crash(Loss::Writes, seed);
+            let (_, seen) = reopen(after, small()).expect("torn, not damaged");
+            assert_eq!(seen, [], "call {call}, seed {seed}, first {first}");
+        }
+    }
+}
