@@ -58,9 +58,7 @@ impl Config {
     /// Reads and checks the file, if there is one, and lets the command line win.
     pub(crate) fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Error> {
         let Some(path) = file else { return Config::parse(&Source::none(), overrides) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-        Config::parse(&Source::new(path, text), overrides)
+        Config::parse(&Source::read(path)?, overrides)
     }
 
     fn parse(source: &Source, overrides: &Overrides) -> Result<Config, Error> {

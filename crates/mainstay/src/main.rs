@@ -6,6 +6,7 @@
 
 mod cli;
 mod config;
+mod descriptors;
 mod logging;
 mod serve;
 mod tell;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where something is missing")]
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -211,13 +211,57 @@ fn a_killed_node_comes_back() {
     assert_eq!(second.signal("-TERM").0, Some(0));
 }
 
-/// Kafka's ApiVersions v0, by hand: whether it is answered without an error.
-fn api_versions(mut stream: TcpStream) -> bool {
-    use std::io::Write;
-    // Length, key 18, version 0, correlation 7, no client id.
-    let request = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];
-    stream.write_all(&request).unwrap();
-    let mut head = [0; 10];
-    stream.read_exact(&mut head).unwrap();
-    head[4..8] == [0, 0, 0, 7] && head[8..10] == [0, 0]
+/// A route meets its topic and shows its position as a consumer group; without its
+/// configuration, the position is pointed out.
+#[test]
+fn a_route_is_known_by_its_name() {
+    let directory = TempDir::new().unwrap();
+    let file = written(&directory, ROUTE);
+    let data = directory.path().join("data");
+    let served = Served::start(&data, &["--config", &file]);
+    let mut kafka = served.connect("kafka");
+    // Metadata v0 makes the topic.
+    ask(&mut kafka, (3, 0), &[&1_i32.to_be_bytes()[..], &text("orders")].concat());
+    let started = Instant::now();
+    while committed(&mut kafka, "mainstay-route-orders", "orders") != 0 {
+        assert!(started.elapsed() < Duration::from_secs(10), "the route has met its topic");
+    }
+    assert_eq!(committed(&mut kafka, "mainstay-route-other", "orders"), -1);
+    let (_, _, said) = served.signal("-TERM");
+    assert!(!said.contains("is not configured"), "{said}");
+    let (_, _, said) = Served::start(&data, &[]).signal("-TERM");
+    assert!(said.contains("is not configured (any more)") && said.contains("orders"), "{said}");
+}
+
+/// OffsetFetch v1 of partition 0.
+fn committed(kafka: &mut TcpStream, group: &str, topic: &str) -> i64 {
+    let (one, partition) = (1_i32.to_be_bytes(), 0_i32.to_be_bytes());
+    let body = [&text(group)[..], &one, &text(topic), &one, &partition].concat();
+    let answer = ask(kafka, (9, 1), &body);
+    // Topics, the topic's name, partitions, the partition.
+    let at = 4 + text(topic).len() + 4 + 4;
+    i64::from_be_bytes(answer[at..at + 8].try_into().unwrap())
+}
+
+/// Kafka's ApiVersions v0: whether it is answered without an error.
+fn api_versions(mut kafka: TcpStream) -> bool {
+    ask(&mut kafka, (18, 0), &[])[..2] == [0, 0]
+}
+
+/// A Kafka request by hand, with header v1 and no client id: the body of its answer.
+fn ask(kafka: &mut TcpStream, (key, version): (i16, i16), body: &[u8]) -> Vec<u8> {
+    let correlation = 7_i32.to_be_bytes();
+    let head = [&key.to_be_bytes()[..], &version.to_be_bytes(), &correlation, &[0xff; 2]].concat();
+    let length = u32::try_from(head.len() + body.len()).unwrap().to_be_bytes();
+    kafka.write_all(&[&length[..], &head, body].concat()).unwrap();
+    let mut length = [0; 4];
+    kafka.read_exact(&mut length).unwrap();
+    let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
+    kafka.read_exact(&mut answer).unwrap();
+    assert_eq!(answer[..4], correlation);
+    answer.split_off(4)
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [&u16::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
 }

@@ -2,9 +2,13 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+/// Longest file that is read.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Lines longer than this are not shown.
 const SHOWN_LINE_CHARS_MAX: usize = 200;
 
@@ -18,6 +22,12 @@ pub(crate) enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// No configuration is so long.
+    #[error("the configuration {} has more than {FILE_BYTES_MAX} bytes", path.display())]
+    TooLong {
+        /// Which.
+        path: PathBuf,
     },
     /// Something in the file is wrong.
     #[error(transparent)]
@@ -51,8 +61,33 @@ impl Source {
         Source { path: PathBuf::new(), text: String::new() }
     }
 
-    pub(crate) fn new(path: &Path, text: String) -> Source {
-        Source { path: path.to_owned(), text }
+    #[cfg(test)]
+    pub(crate) fn new(path: &Path, text: &str) -> Source {
+        Source { path: path.to_owned(), text: text.to_owned() }
+    }
+
+    /// Reads the file, which may also be a pipe.
+    pub(crate) fn read(path: &Path) -> Result<Source, Error> {
+        let mut bytes = Vec::new();
+        let read =
+            File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+        match read {
+            Err(source) => Err(Error::Unreadable { path: path.to_owned(), source }),
+            Ok(length) if length as u64 > FILE_BYTES_MAX => {
+                Err(Error::TooLong { path: path.to_owned() })
+            }
+            Ok(_) => Source::decode(path, bytes),
+        }
+    }
+
+    fn decode(path: &Path, bytes: Vec<u8>) -> Result<Source, Error> {
+        let path = path.to_owned();
+        String::from_utf8(bytes).map(|text| Source { path: path.clone(), text }).map_err(|error| {
+            // Up to the first wrong byte the lossy text is the same.
+            let at = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            Source { path, text }.at(at..at + 1, "this is not UTF-8")
+        })
     }
 
     pub(crate) fn text(&self) -> &str {

@@ -3,7 +3,7 @@ use bridge::route::{Mode, OnClosed, ValueEncoding};
 use std::time::Duration;
 
 fn load(text: &str, overrides: &Overrides) -> Result<Config, String> {
-    let source = Source::new(Path::new("m.toml"), text.to_owned());
+    let source = Source::new(Path::new("m.toml"), text);
     Config::parse(&source, overrides).map_err(|error| error.to_string())
 }
 
@@ -195,6 +195,61 @@ fn the_place_is_shown() {
     assert!(error.ends_with("7 | value = '''\n  |         ^^^"), "{error}");
     let error = parse(&format!("[kafka]\nlisten = \"{}\"", "x".repeat(300))).unwrap_err();
     assert!(!error.contains('\n'), "{error}");
+}
+
+#[test]
+fn files_that_are_no_text_are_refused() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("m.toml");
+    let load = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        Config::load(Some(&path), &Overrides::default()).map_err(|error| error.to_string())
+    };
+    assert!(load(b"").is_ok());
+    let error = load(b"# one\n# tw\xff\n").unwrap_err();
+    assert!(error.contains("m.toml:2:5: this is not UTF-8\n"), "{error}");
+    assert!(load(&[b'\n'; 1 << 20]).is_ok());
+    let error = load(&[b'\n'; (1 << 20) + 1]).unwrap_err();
+    assert!(error.ends_with("m.toml has more than 1048576 bytes"), "{error}");
+    std::fs::remove_file(&path).unwrap();
+    let error = Config::load(Some(&path), &Overrides::default()).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read the configuration "), "{error}");
+}
+
+/// The example that people copy from.
+#[test]
+fn the_example_shows_every_key() {
+    let text = include_str!("../../example.toml");
+    let config = parse(text).unwrap();
+    assert_eq!(config.routes.len(), 2);
+    // What is commented out is valid too, and together they name every key there is.
+    let uncommented: String = text
+        .lines()
+        .filter(|line| !line.starts_with("#:"))
+        .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line)))
+        .collect();
+    let shown = parse(&uncommented).unwrap().limits;
+    let (kafka, pump) = (kafka::Limits::default(), bridge::pump::Limits::default());
+    let temporal = temporal::Options::default();
+    let defaults = Limits {
+        kafka_request_bytes: Some(kafka.request_bytes_max),
+        kafka_connections_count: Some(kafka.connections_count_max),
+        temporal_request_bytes: Some(temporal.request_bytes_max),
+        temporal_connections_count: Some(temporal.connections_max),
+        route_in_flight_count: Some(pump.in_flight_count),
+        route_parked_count: Some(pump.parked_count),
+        route_parked_bytes: Some(pump.parked_bytes),
+    };
+    assert_eq!(shown, defaults);
+    let keys = "insecure listen advertised name topics mode workflow_type task_queue signal \
+                workflow_id value argument on_refused on_closed namespace start input task_timeout \
+                run_timeout execution_timeout kafka_request_bytes kafka_connections_count \
+                temporal_request_bytes temporal_connections_count route_in_flight_count \
+                route_parked_count route_parked_bytes";
+    for key in keys.split_whitespace() {
+        let named = uncommented.lines().any(|line| line.starts_with(&format!("{key} = ")));
+        assert!(named, "{key} is not in the example");
+    }
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use super::STOP_MAX;
 use crate::config::{Config, Limits};
+use crate::descriptors;
 use anyhow::Context;
+use bridge::route::GROUP_PREFIX;
 use node::{Handle, Node, NodeGuard, NodeOptions};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use topics::ask::ListGroups;
 
 /// What is running.
 pub(crate) struct Running {
@@ -57,13 +60,17 @@ impl Signals {
 impl Running {
     /// Opens the data directory, then the ports.
     pub(crate) async fn start(data: &Path, config: Config) -> anyhow::Result<Running> {
-        let Config { kafka, temporal, advertised, routes, limits } = config;
+        let Config { kafka, temporal, advertised, routes, mut limits } = config;
+        descriptors::provide(&mut limits);
+        warn_of_public(&[kafka, temporal]);
+        let names: Vec<String> = routes.iter().map(|route| route.name.clone()).collect();
         let options = NodeOptions {
             routes: routes.into_iter().map(Arc::new).collect(),
             pumps: pump_limits(&limits),
             ..NodeOptions::default()
         };
         let (handle, guard) = Node::open(data, options).context("cannot open the node")?;
+        warn_of_strangers(&handle, &names).await;
         let kafka = bind("Kafka", "--kafka", kafka).await?;
         let temporal = bind("Temporal", "--temporal", temporal).await?;
         let addresses = (kafka.local_addr()?, temporal.local_addr()?);
@@ -138,6 +145,27 @@ impl Fronts {
                 anyhow::bail!("the Temporal front has ended by itself")
             }
         }
+    }
+}
+
+/// Allowed, because `insecure` was said; still worth a line.
+fn warn_of_public(addresses: &[SocketAddr]) {
+    for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
+        tracing::warn!(%address, "whoever can reach this address can read and write everything");
+    }
+}
+
+/// A route is known by its name: one that was renamed starts anew, and its old position stays.
+async fn warn_of_strangers(handle: &Handle, names: &[String]) {
+    let ask = topics::Ask::ListGroups(ListGroups { states: Vec::new(), types: Vec::new() });
+    let Ok(topics::Reply::ListGroups(groups)) = handle.topics(ask).await else { return };
+    let known = groups.iter().filter_map(|group| group.group.strip_prefix(GROUP_PREFIX));
+    for route in known.filter(|route| !names.iter().any(|name| name == route)) {
+        tracing::warn!(
+            route,
+            "this route has a position, but is not configured (any more); if it was renamed, \
+             the new name starts anew"
+        );
     }
 }
 
