@@ -143,6 +143,11 @@ impl Handle {
         self.shared.log.read_blob(address).await
     }
 
+    /// The same for several addresses, in their order.
+    pub async fn read_all(&self, addresses: &[BlobAddr]) -> Result<Vec<Bytes>, Error> {
+        self.shared.log.read_blobs(addresses).await
+    }
+
     /// Drawn when the data directory came to life.
     pub fn cluster_id(&self) -> Uuid {
         self.shared.cluster_id

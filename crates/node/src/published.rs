@@ -162,12 +162,39 @@ impl PublishedLog {
     /// blocking the caller's thread.
     pub async fn read_blob(&self, address: BlobAddr) -> Result<Bytes, Error> {
         let hot = self.lock_tail().get(&address);
-        if let Some(bytes) = hot {
-            return Ok(bytes);
+        match hot {
+            Some(bytes) => Ok(bytes),
+            None => self.read_cold(move |reader| reader.read(address)).await,
         }
+    }
+
+    /// The bytes at several addresses, in their order. What is not in memory costs one change of
+    /// threads for all together.
+    pub async fn read_blobs(&self, addresses: &[BlobAddr]) -> Result<Vec<Bytes>, Error> {
+        let hot: Vec<(BlobAddr, Option<Bytes>)> = {
+            let tail = self.lock_tail();
+            addresses.iter().map(|address| (*address, tail.get(address))).collect()
+        };
+        if hot.iter().all(|(_, bytes)| bytes.is_some()) {
+            return Ok(hot.into_iter().filter_map(|(_, bytes)| bytes).collect());
+        }
+        self.read_cold(move |reader| {
+            let read = |(address, bytes): (_, Option<_>)| match bytes {
+                Some(bytes) => Ok(bytes),
+                None => reader.read(address),
+            };
+            hot.into_iter().map(read).collect()
+        })
+        .await
+    }
+
+    async fn read_cold<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn ReadBlob) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let shared = Arc::clone(&self.0);
         let read = move || match shared.reader.get() {
-            Some(reader) => reader.read(address),
+            Some(reader) => read(&**reader),
             None => Err(Error::Read("the journal is not open yet".to_owned())),
         };
         tokio::task::spawn_blocking(read).await.map_err(|_cancelled| Error::Stopping)?

@@ -71,13 +71,13 @@ impl Source for RoutePump {
                 log.wait_for_bytes(&[(partition, offset)], 1, Instant::now() + WAIT).await;
                 continue;
             }
-            let mut raw = Vec::with_capacity(batches.len());
-            for batch in batches {
-                let bytes = log.read(batch).await.map_err(source_error)?;
+            let addresses: Vec<_> = batches.iter().map(|batch| batch.address).collect();
+            let bytes = log.read_blobs(&addresses).await.map_err(source_error)?;
+            let raw = batches.into_iter().zip(bytes).map(|(batch, bytes)| {
                 let (base_offset, last_offset) = (batch.base_offset, batch.last_offset);
-                raw.push(RawBatch { base_offset, last_offset, bytes });
-            }
-            return Ok(raw);
+                RawBatch { base_offset, last_offset, bytes }
+            });
+            return Ok(raw.collect());
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The facts through a whole node: what is answered is on disk, can be read, and is there again
 //! after a restart.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod support;
 
 use base::PartitionId;
@@ -154,4 +156,46 @@ async fn a_route_is_seen_as_a_group_and_cannot_be_moved() {
         other => panic!("{other:?}"),
     }
     guard.stop().await;
+}
+
+/// Producers append while the power goes; what they were told is true afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whenever_the_power_goes_nothing_acknowledged_is_lost() {
+    for (seed, loss) in (0..40).zip(Loss::ALL.into_iter().cycle()) {
+        let disk = SimDisk::new(seed);
+        let (handle, guard) = open(&disk, NodeOptions { paranoid: false, ..options() });
+        create_topic(&handle, "t", 1).await.unwrap();
+        let (acknowledge, mut acknowledged) = tokio::sync::mpsc::channel(1_000);
+        for producer in 0..4 {
+            let (handle, acknowledge) = (handle.clone(), acknowledge.clone());
+            tokio::spawn(async move {
+                for round in 0.. {
+                    let value = format!("{producer}-{round}");
+                    let Ok(place) = produce(&handle, "t", &[("k", &value)]).await else { return };
+                    let offset = place.unwrap().base_offset;
+                    if acknowledge.send((offset, value)).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(acknowledge);
+        let mut told = Vec::new();
+        while told.len() < 20 + seed as usize * 3 {
+            told.push(acknowledged.recv().await.unwrap());
+        }
+        let after = disk.crash(loss, seed);
+        drop(acknowledged);
+        guard.stop().await;
+
+        let (handle, guard) = open(&after, options());
+        let records = read_topic(&handle, "t").await;
+        assert!(records.iter().map(|record| record.offset).eq(0..records.len() as i64));
+        for (offset, value) in told {
+            let record = &records[usize::try_from(offset).unwrap()];
+            assert_eq!(record.value.as_deref(), Some(value.as_bytes()), "{seed} {loss:?}");
+        }
+        produce(&handle, "t", &[("k", "after")]).await.unwrap().unwrap();
+        guard.stop().await;
+    }
 }

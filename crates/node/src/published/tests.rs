@@ -77,7 +77,11 @@ async fn recent_bytes_come_from_memory_and_others_from_disk() {
         vec![Publication::Batch(batch_in_memory)],
     );
     assert_eq!(log.read(batch_in_memory).await.unwrap(), "hot");
-    assert_eq!(log.read(batch(7, 1, 0, 3)).await.unwrap(), "disk 7");
+    let batch_on_disk = batch(7, 1, 0, 3);
+    assert_eq!(log.read(batch_on_disk).await.unwrap(), "disk 7");
+    let both = [batch_on_disk.address, batch_in_memory.address];
+    assert_eq!(log.read_blobs(&both).await.unwrap(), ["disk 7", "hot"]);
+    assert_eq!(log.read_blobs(&both[1..]).await.unwrap(), ["hot"]);
 }
 
 #[tokio::test]
