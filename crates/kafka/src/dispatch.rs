@@ -164,10 +164,15 @@ fn start<A: Api, B: Backend>(
     }))
 }
 
-/// Fetches begin only in their turn: their answers may be large, and many of one connection
-/// would be held at once. Groups' waits are given up with their connection.
+/// What is asked of the node is under way at once. What is read from the published log begins
+/// only in its turn: then it sees what the connection has produced before, and no more than one
+/// large answer is held. Groups' waits are given up with their connection, produces are not.
 fn pending(answer: Answer, share: Share, key: Key) -> Pending {
-    Pending { answer, is_eager: key != Key::Fetch, outlives_client: key == Key::Produce, share }
+    let is_eager = !matches!(
+        key,
+        Key::Fetch | Key::ListOffsets | Key::OffsetForLeaderEpoch | Key::DescribeConfigs
+    );
+    Pending { answer, is_eager, outlives_client: key == Key::Produce, share }
 }
 
 impl From<backend::Error> for NoAnswer {

@@ -34,6 +34,7 @@ struct State {
     blobs: Vec<Bytes>,
     /// Names of the asks, in the order in which they came.
     asked: Vec<String>,
+    reads: usize,
     refusal: Option<Error>,
 }
 
@@ -74,6 +75,11 @@ impl Fake {
     /// What has been asked so far.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.lock().asked.clone()
+    }
+
+    /// How many batches have been read.
+    pub(crate) fn reads(&self) -> usize {
+        self.lock().reads
     }
 
     /// Makes the stored bytes of every batch unreadable.
@@ -255,7 +261,9 @@ impl Backend for Fake {
     }
 
     async fn read(&self, batch: BatchRef) -> Result<Bytes, Error> {
-        let found = self.lock().blobs.get(batch.address.segment as usize).cloned();
+        let mut state = self.lock();
+        state.reads += 1;
+        let found = state.blobs.get(batch.address.segment as usize).cloned();
         found.ok_or_else(|| Error::Read("the blob is lost".to_owned()))
     }
 }

@@ -18,7 +18,12 @@ use kafka_protocol::{
 };
 use proptest::prelude::*;
 use std::task::Poll;
-use tokio::{io::AsyncWriteExt, sync::oneshot, task::JoinHandle, time::Instant};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::oneshot,
+    task::JoinHandle,
+    time::Instant,
+};
 
 /// A server that stops when it is dropped or told to.
 struct Running {
@@ -468,6 +473,58 @@ async fn bytes_in_flight_are_bounded_over_all_connections() {
     fake.release(2);
     first.receive::<ProduceRequest>(9).await;
     second.receive::<ProduceRequest>(9).await;
+}
+
+#[tokio::test]
+async fn what_is_read_from_the_log_sees_what_was_produced_before_it() {
+    let (fake, server) = start(&["a"]).await;
+    let mut client = server.client().await;
+    fake.hold();
+    client.send(9, &produce("a", 0, &[(0, batch(1, &["x"]))])).await;
+    let partition =
+        ListOffsetsPartition::default().with_timestamp(-1).with_current_leader_epoch(-1);
+    let topic = ListOffsetsTopic::default().with_name(name("a")).with_partitions(vec![partition]);
+    client.send(7, &ListOffsetsRequest::default().with_topics(vec![topic])).await;
+    until(|| fake.asked().len() == 1).await;
+    fake.release(1);
+    let response = client.receive::<ListOffsetsRequest>(7).await;
+    assert_eq!(response.topics[0].partitions[0].offset, 1);
+}
+
+#[tokio::test]
+async fn a_slow_reader_holds_no_more_than_it_reads() {
+    let (fake, server) = start(&["a"]).await;
+    let mut writer = server.client().await;
+    let large = batch(1, &["x".repeat(100_000).as_str()]);
+    for _ in 0..100 {
+        writer.ask(9, &produce("a", -1, &[(0, large.clone())])).await;
+    }
+    // Through a pipe that holds little, because sockets hold megabytes.
+    let (mut client, stream) = tokio::io::duplex(64 << 10);
+    let limits = Limits::default();
+    let budgets = Budgets::of_connection(&Budgets::of_server(&limits), &limits);
+    let advertised = Advertised { host: String::new(), port: 0 };
+    let peer = Arc::new(Peer { address: [127, 0, 0, 1].into(), advertised, limits });
+    let context = Arc::new(Context { backend: fake.clone(), peer });
+    let (_stop, stopped) = watch::channel(false);
+    let halves = tokio::io::split(stream);
+    let running = tokio::spawn(connection::run(halves, context, budgets, stopped));
+    let mut request = fetch("a", 0, 0);
+    request.topics[0].partitions[0].partition_max_bytes = 50 << 20;
+    for _ in 0..3 {
+        client.write_all(&frame(1, 12, &request)).await.unwrap();
+    }
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!((1..=2).contains(&fake.reads()), "{}", fake.reads());
+    let length = client.read_i32().await.unwrap();
+    assert!(length > 10_000_000);
+    let mut rest = vec![0; length as usize];
+    client.read_exact(&mut rest).await.unwrap();
+    drop(client);
+    assert!(running.await.unwrap().is_err());
+    assert!(fake.reads() < 110, "{}", fake.reads());
 }
 
 #[tokio::test]
