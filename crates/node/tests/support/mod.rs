@@ -279,7 +279,9 @@ pub(crate) fn saga(events: &[HistoryEvent]) -> Vec<Do> {
         }
         (1, 1, 1, 1) => {
             let argument = serde_json::json!({
-                "topic": "order-events", "key": "o-1", "value": {"signals": signals},
+                "topic": "order-events",
+                "key": workflow_id(events),
+                "value": {"signals": signals},
             });
             vec![activity("publish", "mainstay.publish", "mainstay", argument)]
         }
@@ -288,6 +290,13 @@ pub(crate) fn saga(events: &[HistoryEvent]) -> Vec<Do> {
             vec![Do::CompleteWorkflowExecutionCommandAttributes(complete)]
         }
         _ => vec![],
+    }
+}
+
+fn workflow_id(events: &[HistoryEvent]) -> &str {
+    match events[0].attributes.as_ref().unwrap() {
+        Attributes::WorkflowExecutionStartedEventAttributes(started) => &started.workflow_id,
+        other => panic!("a history begins with {other:?}"),
     }
 }
 
