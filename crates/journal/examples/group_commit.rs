@@ -110,6 +110,18 @@ fn pipelined(directory: &Path, bytes: usize) -> Outcome<Figures> {
     drop(appender);
     let mut figures = committing.join().map_err(|_| "the committer panicked")??;
     figures.elapsed = start.elapsed();
+    let begun = Instant::now();
+    let mut entries = 0;
+    journal::open(RealDisk::open(directory)?, Options::default(), &mut |_| {
+        entries += 1;
+        Ok(())
+    })?;
+    println!(
+        "{:>10} reopened {entries} entries, {} MB, in {:.0} ms",
+        "",
+        figures.bytes / 1_000_000,
+        begun.elapsed().as_secs_f64() * 1e3
+    );
     Ok(figures)
 }
 

@@ -125,7 +125,8 @@ impl Appender {
         locked(&self.shared.queue).backlog_bytes
     }
 
-    /// Blocks until at most half of `backlog_bytes_max` waits for the committer, or the journal has stopped.
+    /// Blocks until at most half of `backlog_bytes_max` waits for the committer, or the journal
+    /// has stopped.
     pub fn wait_for_backlog(&self) {
         let mut queue = locked(&self.shared.queue);
         while queue.backlog_bytes > self.options.backlog_bytes_max / 2 && !queue.stopped {

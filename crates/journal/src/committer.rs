@@ -101,7 +101,8 @@ impl<D: Disk> Committer<D> {
         Ok(committer)
     }
 
-    /// Blocks until there is something to write, the journal has become idle, or it is closed; does what is due.
+    /// Blocks until there is something to write, the journal has become idle, or it is closed;
+    /// does what is due.
     ///
     /// The first error is the last thing that happens: end the process.
     pub fn run_group(&mut self) -> Result<Group, Error> {
@@ -324,7 +325,8 @@ fn spawn<D: Disk>(preparer: Preparer<D>) -> Result<JoinHandle<()>, Error> {
         .map_err(Error::io("start", "the preparing thread"))
 }
 
-/// Takes entries of one segment off the queue: at least one, and no more once there are `bytes_max`.
+/// Takes entries of one segment off the queue: at least one, and no more once there are
+/// `bytes_max`.
 fn gather(queue: &mut Queue, bytes_max: usize) -> Batch {
     let mut entries = Vec::new();
     let mut bytes = 0;

@@ -1,9 +1,11 @@
-//! Makes the end of the journal certain before anything is served: what is torn goes, what was read stays.
+//! Makes the end of the journal certain before anything is served: what is torn goes, what was
+//! read stays.
 
 use crate::disk::read_full;
 use crate::segment::{file_name, write_zeros};
 use crate::window::WINDOW_BYTES;
 use crate::{Disk, DiskFile, Error};
+use base::Lsn;
 use std::io::IoSlice;
 
 /// A range of a segment's file.
@@ -14,8 +16,9 @@ pub(crate) struct Range {
     pub(crate) to: u64,
 }
 
-/// Writes the bytes of `range` once more and syncs them. They were read, but it is not known that they
-/// are on disk: after a failed fsync the system may go on to serve pages that were never written.
+/// Writes the bytes of `range` once more and syncs them. They were read, but it is not known that
+/// they are on disk: after a failed fsync the system may go on to serve pages that were never
+/// written.
 pub(crate) fn rewrite<D: Disk>(disk: &D, range: Range) -> Result<(), Error> {
     let name = file_name(range.segment);
     let path = disk.describe(&name);
@@ -38,13 +41,14 @@ pub(crate) fn rewrite<D: Disk>(disk: &D, range: Range) -> Result<(), Error> {
 
 /// Overwrites `range` with zeros and syncs them, before the first frame of the new boot epoch is
 /// written: otherwise frames of the torn group could follow it and look alive.
-pub(crate) fn clear<D: Disk>(disk: &D, range: Range) -> Result<(), Error> {
+pub(crate) fn clear<D: Disk>(disk: &D, range: Range, last: Lsn) -> Result<(), Error> {
     let name = file_name(range.segment);
     let path = disk.describe(&name);
     tracing::warn!(
         file = path,
         from = range.from,
         to = range.to,
+        %last,
         "cutting a torn, unacknowledged tail"
     );
     let file = disk.open(&name).map_err(Error::io("open", &path))?;

@@ -1,4 +1,5 @@
-//! What is in the directory at start: which segments there are, that none is missing, and that their names are durable.
+//! What is in the directory at start: which segments there are, that none is missing, and that
+//! their names are durable.
 
 use crate::disk::read_full;
 use crate::segment::{self, PREPARING_SUFFIX, SegmentHeader};

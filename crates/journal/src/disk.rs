@@ -1,8 +1,9 @@
 //! What the journal needs of a disk. [`crate::RealDisk`] is one; the simulated one loses on purpose
 //! what was not synced.
 //!
-//! The promises a disk makes are the weak ones of POSIX: a write is durable after `sync_data` of its file, a name
-//! after `sync_dir`; before that each may be there, be missing, or (writes) be torn at 512 bytes.
+//! The promises a disk makes are the weak ones of POSIX: a write is durable after `sync_data` of
+//! its file, a name after `sync_dir`; before that each may be there, be missing, or (writes) be
+//! torn at 512 bytes.
 
 use std::io::{self, IoSlice};
 

@@ -58,37 +58,41 @@
 //!
 //! seed = CRC-32C of (salt 8, segment number 4, generation 4, position of the frame 4)
 //!
-//! The seed ties a frame to its journal, segment, generation and place. Bytes of a recycled segment, of another
-//! journal, or moved within a file can never look alive; nor can a client forge a frame inside a
-//! record, because it does not know the salt.
+//! The seed ties a frame to its journal, segment, generation and place. Bytes of a recycled
+//! segment, of another journal, or moved within a file can never look alive; nor can a client
+//! forge a frame inside a record, because it does not know the salt.
 //!
-//! A blob's CRC is the one its [`base::Blob`] brought along and its [`base::BlobAddr`] carries on. The table that
-//! holds it is under the seeded payload CRC, so the chain covers every byte and no blob is hashed twice.
+//! A blob's CRC is the one its [`base::Blob`] brought along and its [`base::BlobAddr`] carries on.
+//! The table that holds it is under the seeded payload CRC, so the chain covers every byte and no
+//! blob is hashed twice.
 //!
 //! # Frames that are no entries
 //!
-//! * **boot**: written and synced at every start, before anything is served. It raises the boot epoch.
+//! * **boot**: written and synced at every start, before anything is served. It raises the boot
+//!   epoch.
 //! * **seal**: written when the journal has been idle for a moment, so that the last group, too,
 //!   has a later frame that proves it durable.
 //! * **close**: the last frame of a segment. The next segment exists before this is written, and
-//!   no frame is written there before this is synced. Without it nothing may follow in later segments.
+//!   no frame is written there before this is synced. Without it nothing may follow in later
+//!   segments.
 //!
 //! The last 160 bytes of a segment are kept for one seal and the close frame.
 //!
 //! # The tail
 //!
 //! Reading goes frame by frame until there is no valid one, at x. If a later valid header says
-//! `synced > x`, or names a durable LSN or a boot epoch that reading has not met, or lies in a later segment, then
-//! what was at x had been durable: this is damage, and is refused. Otherwise x is where a
-//! power cut tore the last, unacknowledged group: the rest of the segment is overwritten with zeros and synced, before
-//! the boot frame goes to x.
+//! `synced > x`, or names a durable LSN or a boot epoch that reading has not met, or lies in a
+//! later segment, then what was at x had been durable: this is damage, and is refused. Otherwise x
+//! is where a power cut tore the last, unacknowledged group: the rest of the segment is
+//! overwritten with zeros and synced, before the boot frame goes to x.
 //!
 //! The last group read has no proof that its sync ever succeeded: after a failed fsync Linux may
 //! keep serving pages that never reached the disk. So its bytes are written once more and synced.
 
 pub(crate) use crate::frame::{FRAME_ALIGN, HEADER_BYTES};
 
-/// Where the frames of a segment begin: a page of its own for the header, which is then never rewritten.
+/// Where the frames of a segment begin: a page of its own for the header, which is then never
+/// rewritten.
 pub(crate) const FRAMES_START: u32 = 4096;
 
 /// Kept at the end of a segment for one seal and the close frame.

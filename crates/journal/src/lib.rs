@@ -18,7 +18,8 @@
 //! * No wrong byte is ever served: every read is checked against its CRC.
 //! * `append` needs no disk and cannot fail: room was reserved before.
 //!
-//! The format on disk is drawn in [`mod@format`]. It is unstable until the `VERSION` file says otherwise.
+//! The format on disk is drawn in [`mod@format`]. It is unstable until the `VERSION` file says
+//! otherwise.
 
 mod appender;
 mod committer;

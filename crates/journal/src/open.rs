@@ -174,8 +174,7 @@ fn settle<D: Disk>(disk: &D, end: &End, progress: &Progress) -> Result<(), Error
         cut::rewrite(disk, range)?;
     }
     if let Some(range) = end.torn {
-        tracing::warn!(last = %progress.lsn, "the journal ends in a torn group");
-        cut::clear(disk, range)?;
+        cut::clear(disk, range, progress.lsn)?;
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! What the writer, the committer and the preparer share: the entries on their way, and where the next one goes.
+//! What the writer, the committer and the preparer share: the entries on their way, and where the
+//! next one goes.
 //!
 //! Invariant: positions are given out under the queue's lock, in the order in which they are
 //! written. A seal takes its position only while the queue is empty.

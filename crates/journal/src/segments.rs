@@ -1,7 +1,8 @@
 //! The segments that are being written to or stand ready, and the making of new ones.
 //!
-//! A new segment is allocated, gets its header, is synced, renamed, and its directory synced, before
-//! anything may be placed in it. If that fails nothing is lost: the journal is full until it succeeds.
+//! A new segment is allocated, gets its header, is synced, renamed, and its directory synced,
+//! before anything may be placed in it. If that fails nothing is lost: the journal is full until
+//! it succeeds.
 
 use crate::queue::locked;
 use crate::segment::{self, Segment, SegmentHeader};

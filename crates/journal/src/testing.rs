@@ -1,14 +1,16 @@
 //! A simulated disk that keeps what is written and what is synced apart.
 //!
-//! * A write is visible at once, and durable after `sync_data` of its file. A name is visible at once, and
-//!   durable after `sync_dir`.
+//! * A write is visible at once, and durable after `sync_data` of its file. A name is visible at
+//!   once, and durable after `sync_dir`.
 //! * [`SimDisk::crash`] gives the disk as it may be after a power cut: of what was not synced, all,
 //!   nothing, some whole writes or some sectors of 512 bytes are there. Names are lost from the
 //!   latest change backwards, as journaling file systems do.
-//! * [`SimDisk::restart`] gives the disk as it is after the process was killed: nothing visible is lost.
+//! * [`SimDisk::restart`] gives the disk as it is after the process was killed: nothing visible is
+//!   lost.
 //! * After a failed `sync_data` the bytes stay visible, but no later sync makes them durable.
 //!   This is what Linux does.
-//! * Every call that changes something is counted, and the n-th can be made to fail, once or for ever.
+//! * Every call that changes something is counted, and the n-th can be made to fail, once or for
+//!   ever.
 
 use crate::{Disk, DiskFile};
 use base::{Entropy, SeededEntropy};
@@ -42,7 +44,8 @@ impl Loss {
 pub enum Fault {
     /// The call fails; of a write half is done. Later calls work.
     Error(ErrorKind),
-    /// The machine stops: this call and all later ones fail. A write of this call may be there or not.
+    /// The machine stops: this call and all later ones fail. A write of this call may be there or
+    /// not.
     Stop,
 }
 
@@ -66,6 +69,7 @@ struct State {
     /// `names` after each change that is not synced.
     unsynced_names: Vec<BTreeMap<String, usize>>,
     room_bytes: Option<u64>,
+    cannot_allocate: bool,
     salt: u64,
     calls: u64,
     fault: Option<(u64, Fault)>,
@@ -96,6 +100,11 @@ impl SimDisk {
     /// Limits the room for all files together, or lifts the limit.
     pub fn set_room_bytes(&self, room_bytes: Option<u64>) {
         self.locked().room_bytes = room_bytes;
+    }
+
+    /// Has `allocate` be something this file system does not know.
+    pub fn forbid_allocation(&self) {
+        self.locked().cannot_allocate = true;
     }
 
     /// Calls so far that changed something, or tried to.
@@ -311,6 +320,9 @@ impl DiskFile for SimFile {
     fn allocate(&self, bytes: u64) -> io::Result<()> {
         let mut state = locked(&self.state);
         state.call_or_fail()?;
+        if state.cannot_allocate {
+            return Err(ErrorKind::Unsupported.into());
+        }
         state.claim(self.node, bytes)?;
         let node = &mut state.nodes[self.node];
         node.allocated = node.allocated.max(bytes);

@@ -102,7 +102,8 @@ fn an_idle_journal_seals_once_and_a_closed_one_ends() {
     assert_eq!(reopen(disk, small()).unwrap().1.len(), 2);
 }
 
-/// Sizes of the last entry around the end of the segment: the entry, a seal and the close frame always fit.
+/// Sizes of the last entry around the end of the segment: the entry, a seal and the close frame
+/// always fit.
 #[test]
 fn the_end_of_a_segment_is_used_to_the_last_byte() {
     let options = small();
@@ -162,6 +163,24 @@ fn a_full_disk_refuses_before_appending_and_resumes() {
     disk.set_room_bytes(Some(5 * u64::from(options.segment_bytes)));
     fill(&mut opened, &mut all);
     assert_eq!(all.last().unwrap().addresses[0].segment, 5);
+    drop(opened);
+    assert_eq!(reopen(disk, options).unwrap().1, all);
+}
+
+/// Without fallocate the room is made sure of by writing zeros.
+#[test]
+fn a_file_system_that_cannot_allocate_is_filled_at_once() {
+    let disk = SimDisk::new(1);
+    let options = Options { prepare_ahead_bytes: 0, ..small() };
+    disk.forbid_allocation();
+    disk.set_room_bytes(Some(2 * u64::from(options.segment_bytes)));
+    let (mut opened, mut all) = reopen(disk.clone(), options.clone()).unwrap();
+    assert_eq!(disk.contents("0000000001.segment").len(), options.segment_bytes as usize);
+    while opened.appender.reserve(500).is_ok() {
+        all.push(append(&mut opened, blob_entry(500)));
+        commit(&mut opened).unwrap();
+    }
+    assert_eq!(all.last().unwrap().addresses[0].segment, 2);
     drop(opened);
     assert_eq!(reopen(disk, options).unwrap().1, all);
 }

@@ -31,7 +31,8 @@ fn an_unknown_version_is_refused() {
     assert!(matches!(&refused, Error::Version { found, .. } if found == "2"), "{refused}");
 }
 
-/// A writer, a committer and the preparing thread at work together, over many segments and two runs.
+/// A writer, a committer and the preparing thread at work together, over many segments and two
+/// runs.
 #[test]
 fn threads_append_commit_prepare_and_read() {
     let directory = tempfile::tempdir().unwrap();
