@@ -35,26 +35,23 @@ impl<B: Backend> Front<B> {
         self.backend.workflows(ask).await.map_err(status::of)
     }
 
-    /// Asks, and waits until there is an answer, the time is over, or the server stops.
+    /// Asks, and waits for the answer, but not for ever.
     pub(crate) async fn ask_within(
         &self,
         ask: Ask,
         within: Duration,
-    ) -> Result<Option<B::Answer>, Status> {
+    ) -> Result<Waited<B::Answer>, Status> {
         let mut stopping = self.stopping.clone();
         tokio::select! {
             biased;
             answer = self.backend.workflows_within(ask, within) => match answer {
-                Err(Error::Stopping) => Ok(None),
-                answer => answer.map_err(status::of),
+                Ok(Some(answer)) => Ok(Waited::Answer(answer)),
+                Ok(None) => Ok(Waited::TimeOver),
+                Err(Error::Stopping) => Ok(Waited::Stopping),
+                Err(error) => Err(status::of(error)),
             },
-            _ = stopping.wait_for(|stopping| *stopping) => Ok(None),
+            _ = stopping.wait_for(|stopping| *stopping) => Ok(Waited::Stopping),
         }
-    }
-
-    /// Whether waiting requests are being answered because the server stops.
-    pub(crate) fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
     }
 
     /// How much a page of history may hold, if the client asked for at most `wanted` events.
@@ -64,6 +61,27 @@ impl<B: Backend> Front<B> {
         PageLimits {
             events_max: wanted.unwrap_or(max).min(max),
             bytes_max: self.options.history_page_bytes_max,
+        }
+    }
+}
+
+/// How a wait ended.
+#[derive(Debug)]
+pub(crate) enum Waited<A> {
+    /// With an answer.
+    Answer(A),
+    /// Nothing came in time.
+    TimeOver,
+    /// The server or the node stops.
+    Stopping,
+}
+
+impl<A> Waited<A> {
+    /// For requests whose clients ask again in any case.
+    pub(crate) fn answer(self) -> Option<A> {
+        match self {
+            Waited::Answer(answer) => Some(answer),
+            Waited::TimeOver | Waited::Stopping => None,
         }
     }
 }

@@ -221,8 +221,8 @@ impl<'a, B: Backend> HistoryQuery<'a, B> {
             include_transient: false,
         };
         let ask = Ask::GetWorkflowExecutionHistory(Box::new(ask));
-        let answer = self.front.ask_within(ask, self.within).await?;
-        answer.map(|answer| slice_of(answer.take())).transpose()
+        let waited = self.front.ask_within(ask, self.within).await?;
+        waited.answer().map(|answer| slice_of(answer.take())).transpose()
     }
 
     async fn read(&self, slice: &HistorySlice, events: Range<i64>) -> Result<Page, Status> {

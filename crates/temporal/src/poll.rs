@@ -3,8 +3,10 @@
 use crate::backend::{Answer, Backend};
 use crate::deadline;
 use crate::delivery::FirstPage;
-use crate::front::{Front, mismatch};
+use crate::front::{Front, Waited, mismatch};
+use crate::status;
 use crate::twins::PollWorkflowTaskQueueResponse;
+use node::Error;
 use temporalio_protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_protos::temporal::api::workflowservice::v1::{
     PollActivityTaskQueueRequest, PollActivityTaskQueueResponse, PollWorkflowTaskQueueRequest,
@@ -26,7 +28,7 @@ pub(crate) async fn workflow_task<B: Backend>(
     refuse_reserved(request.task_queue.as_ref())?;
     let namespace = request.namespace.clone();
     let ask = Ask::PollWorkflowTaskQueue(Box::new(request));
-    let Some(answer) = front.ask_within(ask, within).await? else {
+    let Some(answer) = front.ask_within(ask, within).await?.answer() else {
         return Ok(PollWorkflowTaskQueueResponse::default());
     };
     let page = match answer.reply() {
@@ -49,7 +51,7 @@ pub(crate) async fn activity_task<B: Backend>(
     let request = request.into_inner();
     refuse_reserved(request.task_queue.as_ref())?;
     let ask = Ask::PollActivityTaskQueue(Box::new(request));
-    match front.ask_within(ask, within).await?.map(Answer::take) {
+    match front.ask_within(ask, within).await?.answer().map(Answer::take) {
         None | Some(Reply::EmptyPoll) => Ok(PollActivityTaskQueueResponse::default()),
         Some(Reply::ActivityTask(task)) => Ok(task.response),
         Some(other) => Err(mismatch(&other)),
@@ -64,11 +66,13 @@ pub(crate) async fn query<B: Backend>(
     let (default, max) = (front.options.query_default, front.options.query_max);
     let within = deadline::of_request(request.metadata(), default, max)?;
     let ask = Ask::QueryWorkflow(Box::new(request.into_inner()));
-    match front.ask_within(ask, within).await?.map(Answer::take) {
-        Some(Reply::QueryWorkflow(response)) => Ok(*response),
-        Some(other) => Err(mismatch(&other)),
-        None if front.is_stopping() => Err(Status::unavailable("the node is stopping")),
-        None => Err(Status::deadline_exceeded("no worker answered the query in time")),
+    match front.ask_within(ask, within).await? {
+        Waited::Answer(answer) => match answer.take() {
+            Reply::QueryWorkflow(response) => Ok(*response),
+            other => Err(mismatch(&other)),
+        },
+        Waited::TimeOver => Err(Status::deadline_exceeded("no worker answered the query in time")),
+        Waited::Stopping => Err(status::of(Error::Stopping)),
     }
 }
 
