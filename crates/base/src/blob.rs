@@ -17,6 +17,12 @@ impl Blob {
         Blob { bytes, crc }
     }
 
+    /// Takes `bytes` whose CRC-32C is known already, because it was put together from parts.
+    pub fn with_crc(bytes: Bytes, crc: u32) -> Blob {
+        debug_assert_eq!(crc, crc32c::crc32c(&bytes));
+        Blob { bytes, crc }
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes

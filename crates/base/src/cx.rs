@@ -23,10 +23,8 @@ impl Cx<'_> {
     /// A fresh version 4 UUID.
     pub fn uuid(&self) -> Uuid {
         let (high, low) = (self.entropy.next_u64(), self.entropy.next_u64());
-        uuid::Builder::from_random_bytes(
-            ((u128::from(high) << 64) | u128::from(low)).to_be_bytes(),
-        )
-        .into_uuid()
+        uuid::Builder::from_random_bytes(((u128::from(high) << 64) | u128::from(low)).to_be_bytes())
+            .into_uuid()
     }
 }
 

@@ -10,6 +10,11 @@ pub fn crc32c_append(seed: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(seed, bytes)
 }
 
+/// CRC-32C of two pieces of which only the CRCs are known, and the second one's length.
+pub fn crc32c_combine(first: u32, second: u32, second_bytes: usize) -> u32 {
+    crc32c::crc32c_combine(first, second, second_bytes)
+}
+
 /// Murmur2 as the Java client's default partitioner computes it (seed 0x9747b28c).
 pub fn murmur2(data: &[u8]) -> i32 {
     const M: u32 = 0x5bd1_e995;
@@ -40,6 +45,16 @@ pub fn partition_of_key(key: &[u8], partitions: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_crc_of_pieces_is_the_crc_of_the_whole() {
+        let whole: Vec<u8> = (0..100_000u32).map(|i| (i * 7) as u8).collect();
+        for at in [0, 1, 21, 4096, 99_999, 100_000] {
+            let (first, second) = whole.split_at(at);
+            let combined = crc32c_combine(crc32c(first), crc32c(second), second.len());
+            assert_eq!(combined, crc32c(&whole), "{at}");
+        }
+    }
 
     /// Values from Kafka's own UtilsTest.testMurmur2.
     #[test]

@@ -80,7 +80,8 @@ pub(crate) fn begin<B: Backend>(
     if !entry.serves(header.version) {
         if entry.key == Key::ApiVersions {
             let answer = api::api_versions::unsupported(header.correlation_id);
-            return Ok(pending(Box::pin(async move { Ok(answer) }), share, entry.key));
+            let answer = async move { answer.ok_or(NoAnswer::Silent) };
+            return Ok(pending(Box::pin(answer), share, entry.key));
         }
         return Err(unsupported);
     }
@@ -160,7 +161,7 @@ fn start<A: Api, B: Backend>(
         writer.tags();
         writer.set_flexible(is_flexible);
         A::encode(&mut writer, version, &response);
-        Ok(writer.finish())
+        writer.finish().ok_or_else(|| NoAnswer::Close("the answer is too large".to_owned()))
     }))
 }
 

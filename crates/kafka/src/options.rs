@@ -39,6 +39,8 @@ pub struct Limits {
     pub fetch_bytes_max: usize,
     /// Batches in one fetch response.
     pub fetch_batches_count_max: usize,
+    /// Batches that are unfolded at once to look up a timestamp, each to 64 MiB at most.
+    pub lookups_count_max: usize,
     /// A connection on which nothing happens for this long is closed (Kafka's
     /// connections.max.idle.ms).
     pub connection_idle_max: Duration,
@@ -56,6 +58,7 @@ impl Default for Limits {
             connections_count_max: 4096,
             fetch_bytes_max: 55 << 20,
             fetch_batches_count_max: 10_000,
+            lookups_count_max: 2,
             connection_idle_max: Duration::from_secs(600),
             request_stall_max: Duration::from_secs(30),
         }

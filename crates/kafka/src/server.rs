@@ -39,7 +39,8 @@ pub(crate) async fn serve_backend<B: Backend>(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let server = Server { backend, budget: Budgets::of_server(&options.limits), options };
+    let lookups = Arc::new(Semaphore::new(options.limits.lookups_count_max.max(1)));
+    let server = Server { backend, budget: Budgets::of_server(&options.limits), lookups, options };
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -77,6 +78,7 @@ struct Server<B> {
     backend: B,
     options: Options,
     budget: Arc<Semaphore>,
+    lookups: Arc<Semaphore>,
 }
 
 impl<B: Backend> Server<B> {
@@ -95,7 +97,7 @@ impl<B: Backend> Server<B> {
             || Advertised { host: local.ip().to_canonical().to_string(), port: local.port() };
         let advertised = self.options.advertised.clone().unwrap_or_else(dialled);
         let address = peer.ip().to_canonical();
-        let info = Arc::new(Peer { address, advertised, limits });
+        let info = Arc::new(Peer { address, advertised, limits, lookups: self.lookups.clone() });
         let context = Arc::new(Context { backend: self.backend.clone(), peer: info });
         Some(async move {
             let ended = connection::run(stream.into_split(), context, budgets, stopped).await;

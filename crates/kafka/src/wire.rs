@@ -15,6 +15,9 @@ const ELEMENTS_COUNT_MAX: usize = 1 << 18;
 /// Bytes of one string.
 const STRING_BYTES_MAX: usize = i16::MAX as usize;
 
+/// Bytes of one answer, records apart.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+
 /// Why bytes are not the message they claim to be. Closes the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
@@ -243,13 +246,22 @@ pub(crate) struct Writer {
     buffer: BytesMut,
     flexible: bool,
     pieces: Vec<Piece>,
+    /// Of all pieces.
     pieces_bytes: usize,
+    /// Of the pieces that are not records.
+    cut_bytes: usize,
 }
 
 impl Writer {
     /// An empty answer.
     pub(crate) fn new(flexible: bool) -> Writer {
-        Writer { buffer: BytesMut::new(), flexible, pieces: Vec::new(), pieces_bytes: 0 }
+        Writer {
+            buffer: BytesMut::new(),
+            flexible,
+            pieces: Vec::new(),
+            pieces_bytes: 0,
+            cut_bytes: 0,
+        }
     }
 
     /// Says whether what follows has compact types and tagged fields.
@@ -318,6 +330,9 @@ impl Writer {
     pub(crate) fn array<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Writer, &T)) {
         self.length(Some(items.len()));
         for item in items {
+            if self.is_too_large() {
+                break;
+            }
             write(self, item);
         }
     }
@@ -334,16 +349,25 @@ impl Writer {
         }
     }
 
-    /// The finished answer.
-    pub(crate) fn finish(mut self) -> Frame {
+    /// The finished answer; `None` if it is larger than any answer may be.
+    pub(crate) fn finish(mut self) -> Option<Frame> {
+        if self.is_too_large() {
+            return None;
+        }
         self.cut();
-        Frame { length: u32::try_from(self.pieces_bytes).unwrap_or(u32::MAX), pieces: self.pieces }
+        let length = u32::try_from(self.pieces_bytes).ok()?;
+        Some(Frame { length, pieces: self.pieces })
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.buffer.len() + self.cut_bytes > ANSWER_BYTES_MAX
     }
 
     /// Ends the current piece.
     fn cut(&mut self) {
         if !self.buffer.is_empty() {
             self.pieces_bytes += self.buffer.len();
+            self.cut_bytes += self.buffer.len();
             self.pieces.push(Piece::Bytes(self.buffer.split().freeze()));
         }
     }
@@ -414,6 +438,16 @@ mod tests {
         assert_eq!(flexible(&[0xff, 0xff, 0xff, 0xff, 0x1f]).string(), Err(Error::Varint));
         assert_eq!(flexible(&[0x81, 0x80, 0x02]).string(), Err(Error::StringTooLong));
         assert_eq!(flexible(&[2, 0xff]).string(), Err(Error::NotUtf8));
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_is_none() {
+        for (count, fits) in [(31, true), (33, false)] {
+            let mut writer = Writer::new(true);
+            let items = vec![vec![0; 1 << 20]; count];
+            writer.array(&items, |writer, item| writer.bytes(item));
+            assert_eq!(writer.finish().is_some(), fits);
+        }
     }
 
     #[test]

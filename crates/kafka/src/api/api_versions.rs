@@ -59,7 +59,7 @@ impl Api for ApiVersions {
 }
 
 /// The answer to a version we do not know.
-pub(crate) fn unsupported(correlation_id: i32) -> Frame {
+pub(crate) fn unsupported(correlation_id: i32) -> Option<Frame> {
     let mut writer = Writer::new(false);
     writer.i32(correlation_id);
     ApiVersions::encode(&mut writer, 0, &ErrorCode::UnsupportedVersion);

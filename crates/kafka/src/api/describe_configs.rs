@@ -8,6 +8,7 @@ use crate::{
     backend::Backend,
     wire::{Reader, Result as WireResult, Writer},
 };
+use std::collections::HashSet;
 use topics::ErrorCode;
 
 /// The API.
@@ -65,7 +66,11 @@ impl Api for DescribeConfigs {
         _: i16,
         request: Request,
     ) -> Result<Response, NoAnswer> {
-        let described = request.resources.into_iter().map(|resource| {
+        // Each resource once: six bytes of a request would be kilobytes of its answer otherwise.
+        let mut seen = HashSet::new();
+        let mut resources = request.resources;
+        resources.retain(|resource| seen.insert((resource.kind, resource.name.clone())));
+        let described = resources.into_iter().map(|resource| {
             let configs = describe(backend, &resource);
             (resource, configs)
         });

@@ -70,7 +70,7 @@ impl Api for ListOffsets {
 
     async fn answer<B: Backend>(
         backend: &B,
-        _: &Client,
+        client: &Client,
         version: i16,
         request: Self::Request,
     ) -> Result<Self::Response, NoAnswer> {
@@ -83,7 +83,7 @@ impl Api for ListOffsets {
                     None => Err(ErrorCode::UnknownTopicOrPartition),
                     Some(topic) => {
                         let id = PartitionId { topic: topic.id, index: wanted.index };
-                        look_up(backend, id, &wanted, version).await
+                        look_up(backend, client, version, id, &wanted).await
                     }
                 };
                 outcomes.push((wanted.index, outcome));
@@ -118,9 +118,10 @@ impl Api for ListOffsets {
 
 async fn look_up<B: Backend>(
     backend: &B,
+    client: &Client,
+    version: i16,
     id: PartitionId,
     wanted: &Wanted,
-    version: i16,
 ) -> Outcome {
     let range = backend.range(id).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     check_leader_epoch(wanted.current_leader_epoch)?;
@@ -128,12 +129,12 @@ async fn look_up<B: Backend>(
         LATEST => Ok(Found { timestamp_ms: -1, offset: range.high_watermark }),
         EARLIEST => Ok(Found { timestamp_ms: -1, offset: range.log_start_offset }),
         MAX_TIMESTAMP if version >= 7 => match backend.batch_with_max_timestamp(id) {
-            Some(batch) => first_record_from(backend, batch, batch.max_timestamp_ms).await,
+            Some(batch) => first_record_from(backend, client, batch, batch.max_timestamp_ms).await,
             None => Ok(NOTHING),
         },
         ..0 => Err(ErrorCode::UnsupportedVersion),
         timestamp_ms => match backend.batch_for_timestamp(id, timestamp_ms) {
-            Some(batch) => first_record_from(backend, batch, timestamp_ms).await,
+            Some(batch) => first_record_from(backend, client, batch, timestamp_ms).await,
             None => Ok(NOTHING),
         },
     }
@@ -141,14 +142,22 @@ async fn look_up<B: Backend>(
 
 /// The first record of `batch` at `timestamp_ms` or later. A batch that cannot be unfolded, or
 /// whose header has promised too much, answers with its beginning: never later than the truth.
-async fn first_record_from<B: Backend>(backend: &B, batch: BatchRef, timestamp_ms: i64) -> Outcome {
+async fn first_record_from<B: Backend>(
+    backend: &B,
+    client: &Client,
+    batch: BatchRef,
+    timestamp_ms: i64,
+) -> Outcome {
     let bytes = backend.read(batch).await.map_err(|error| {
         tracing::error!(?batch, %error, "a batch cannot be read");
         ErrorCode::KafkaStorageError
     })?;
     let begin = Found { timestamp_ms: batch.max_timestamp_ms, offset: batch.base_offset };
+    // Never closed; if it were, the lookup would go on without a permit.
+    let permit = client.peer.lookups.clone().acquire_owned().await.ok();
     // Unfolding takes milliseconds: not on a thread that serves other connections.
     let search = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
         let records = Records::open(&bytes, batch.base_offset, UNFOLDED_BYTES_MAX).ok()?;
         let mut records = records.map_while(Result::ok);
         let record = records.find(|record| record.timestamp_ms >= timestamp_ms)?;

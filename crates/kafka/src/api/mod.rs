@@ -51,6 +51,7 @@ use crate::{
     wire::{Reader, Result as WireResult, Writer},
 };
 use std::{future::Future, net::IpAddr, sync::Arc};
+use tokio::sync::Semaphore;
 use topics::ErrorCode;
 
 /// The one broker's id.
@@ -107,6 +108,8 @@ pub(crate) struct Peer {
     pub(crate) advertised: Advertised,
     /// Bounds of the server.
     pub(crate) limits: Limits,
+    /// Lookups by timestamp, which unfold a batch: only so many at once in the whole server.
+    pub(crate) lookups: Arc<Semaphore>,
 }
 
 /// Why there is no response.

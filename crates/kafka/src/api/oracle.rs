@@ -61,7 +61,7 @@ fn responses<A: Api, O: Decodable + Debug + PartialEq>(
             let (response, expected) = make(&mut dice, version);
             let mut writer = Writer::new(entry.is_flexible(version));
             A::encode(&mut writer, version, &response);
-            let mut bytes = flatten(writer.finish());
+            let mut bytes = flatten(writer.finish().unwrap());
             let decoded = O::decode(&mut bytes, version)
                 .unwrap_or_else(|error| panic!("{key:?} v{version} seed {seed}: {error}"));
             assert_eq!(decoded, expected, "{key:?} v{version} seed {seed}");

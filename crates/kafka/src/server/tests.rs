@@ -392,7 +392,8 @@ fn damaged_requests_never_panic() {
         let limits = Limits::default();
         let advertised = Advertised { host: String::new(), port: 0 };
         let address = std::net::IpAddr::from([127, 0, 0, 1]);
-        let peer = Arc::new(Peer { address, advertised, limits });
+        let peer =
+            Arc::new(Peer { address, advertised, limits, lookups: Arc::new(Semaphore::new(1)) });
         Arc::new(Context { backend: fake, peer })
     };
     let damage =
@@ -504,7 +505,12 @@ async fn a_slow_reader_holds_no_more_than_it_reads() {
     let limits = Limits::default();
     let budgets = Budgets::of_connection(&Budgets::of_server(&limits), &limits);
     let advertised = Advertised { host: String::new(), port: 0 };
-    let peer = Arc::new(Peer { address: [127, 0, 0, 1].into(), advertised, limits });
+    let peer = Arc::new(Peer {
+        address: [127, 0, 0, 1].into(),
+        advertised,
+        limits,
+        lookups: Arc::new(Semaphore::new(1)),
+    });
     let context = Arc::new(Context { backend: fake.clone(), peer });
     let (_stop, stopped) = watch::channel(false);
     let halves = tokio::io::split(stream);

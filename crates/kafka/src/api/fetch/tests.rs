@@ -3,6 +3,8 @@
 use super::*;
 use crate::{fake::Fake, options::Advertised, support::batch};
 use base::Blob;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 use topics::{
     Ask, BatchHeader,
     ask::{Origin, PartitionAppend, Produce},
@@ -39,7 +41,12 @@ fn request(max_bytes: usize, partitions: &[(i32, i64, usize)]) -> Request {
 async fn answer(fake: &Fake, version: i16, request: Request) -> Response {
     let advertised = Advertised { host: String::new(), port: 0 };
     let limits = Limits { fetch_batches_count_max: 3, ..Limits::default() };
-    let peer = crate::api::Peer { address: [127, 0, 0, 1].into(), advertised, limits };
+    let peer = crate::api::Peer {
+        address: [127, 0, 0, 1].into(),
+        advertised,
+        limits,
+        lookups: Arc::new(Semaphore::new(1)),
+    };
     let client = Client { id: String::new(), peer: peer.into(), frame_bytes: 0 };
     Fetch::answer(fake, &client, version, request).await.unwrap()
 }
