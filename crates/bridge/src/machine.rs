@@ -263,8 +263,7 @@ impl Bridge {
         }
         // A topic that came while the route was there, or a partition that was added to it, is
         // new as a whole: "latest" would miss what was written before the pump took notice.
-        let from_the_start =
-            bind.start == StartAt::Earliest || known.is_some() || self.has_waited(bind);
+        let from_the_start = bind.start == StartAt::Earliest || self.has_waited(bind);
         let start = |at: &Bounds| if from_the_start { at.log_start } else { at.end };
         let starts: Vec<i64> = new.iter().map(start).collect();
         cursors.extend(starts.iter().map(|start| Cursor::starting_at(*start)));
@@ -279,8 +278,8 @@ impl Bridge {
         cursors
     }
 
-    /// Whether the route was there before the topic: it waited for it, or read one of the same
-    /// name before.
+    /// Whether the route was there before: it waited for the topic, or has read this one (without
+    /// its new partitions) or another one of the same name.
     fn has_waited(&self, bind: &Bind) -> bool {
         let Bind { route, topic, .. } = bind;
         self.awaited.contains(&(route.clone(), topic.clone()))

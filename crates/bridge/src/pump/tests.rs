@@ -223,6 +223,38 @@ async fn a_missing_topic_is_waited_for_and_read_from_its_start() {
     pump.abort();
 }
 
+/// The bridge hears of a deletion before readers of the log do.
+#[tokio::test(start_paused = true)]
+async fn a_deleted_topic_is_not_bound_again() {
+    let world = World::new(1, 1);
+    let pump = world.pump(route(), limits());
+    world.bound().await;
+    world.forget_topic();
+    world.append(0, &["late"]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.committed_or_none(), None);
+    world.create(1, &["new"]);
+    world.settled(1).await;
+    assert_eq!(delivered(&world), BTreeMap::from([("new".into(), vec![0])]));
+    pump.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_before_a_restart_is_not_tried_again() {
+    let world = World::new(1, 1);
+    world.set("stuck", Behaviour::Busy);
+    world.append(0, &["stuck", "x", "y"]);
+    let pump = world.pump(route(), limits());
+    world.settled(2).await;
+    pump.abort();
+    let world = world.restarted();
+    world.set("stuck", Behaviour::Take);
+    let pump = world.pump(route(), limits());
+    world.settled(3).await;
+    assert_eq!(["stuck", "x", "y"].map(|workflow| world.tries(workflow)), [1, 0, 0]);
+    pump.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_topic_that_was_there_can_be_read_from_its_end() {
     let world = World::new(1, 1);

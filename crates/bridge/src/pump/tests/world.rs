@@ -157,9 +157,7 @@ impl World {
     /// Makes the topic; one that is there is deleted.
     pub(super) fn create(&self, partitions: usize, keys: &[&str]) {
         self.change(|state| {
-            if let Some(old) = state.topic.take() {
-                state.ask(&Ask::ForgetTopic(TopicId(Uuid::from_u128(old.id)))).unwrap();
-            }
+            state.forget_topic();
             state.topics_made += 1;
             let partitions = vec![Partition::default(); partitions];
             state.topic = Some(Topic { id: state.topics_made, partitions });
@@ -167,6 +165,11 @@ impl World {
         if !keys.is_empty() {
             self.append(0, keys);
         }
+    }
+
+    /// The bridge has heard that the topic is deleted, the log's readers have not.
+    pub(super) fn forget_topic(&self) {
+        self.change(State::forget_topic);
     }
 
     /// Appends one batch with a record for each key.
@@ -327,6 +330,12 @@ impl State {
                 self.bridge.check();
                 Ok(reply.unwrap())
             }
+        }
+    }
+
+    fn forget_topic(&mut self) {
+        if let Some(id) = self.topic.as_ref().map(|topic| TopicId(Uuid::from_u128(topic.id))) {
+            self.ask(&Ask::ForgetTopic(id)).unwrap();
         }
     }
 
