@@ -168,7 +168,8 @@ impl Node {
         let tasks = start_tasks(&handle, options.routes, options.pumps, limits.publishers_count);
         let start_ms = started.elapsed().as_millis();
         tracing::info!(%last, boot_epoch, cluster_id = %born.cluster_id, start_ms, "node is open");
-        Ok((handle, NodeGuard { inbox, tasks, threads }))
+        let log = handle.log().clone();
+        Ok((handle, NodeGuard { inbox, log, tasks, threads }))
     }
 }
 
@@ -229,6 +230,7 @@ fn start_tasks(
 /// held is answered once it is on disk, the threads end.
 pub struct NodeGuard {
     inbox: Arc<Inbox<Ask, Reply>>,
+    log: PublishedLog,
     tasks: JoinSet<()>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -252,5 +254,6 @@ impl Drop for NodeGuard {
                 tracing::error!("a thread of the node has panicked");
             }
         }
+        self.log.close();
     }
 }

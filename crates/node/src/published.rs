@@ -13,7 +13,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use topics::BatchRef;
@@ -49,8 +49,8 @@ pub struct PublishedTopic {
 struct Shared {
     topics: RwLock<Topics>,
     tail: Mutex<HotTail>,
-    /// Set once the journal is open.
-    reader: OnceLock<Box<dyn ReadBlob>>,
+    /// There as long as the journal is open.
+    reader: RwLock<Option<Arc<dyn ReadBlob>>>,
     /// Raised whenever a topic comes or goes.
     changes: watch::Sender<u64>,
     waiter_ids: AtomicU64,
@@ -73,16 +73,21 @@ impl PublishedLog {
         PublishedLog(Arc::new(Shared {
             topics: RwLock::default(),
             tail: Mutex::new(HotTail::new(hot_tail_bytes)),
-            reader: OnceLock::new(),
+            reader: RwLock::new(None),
             changes: watch::Sender::new(0),
             waiter_ids: AtomicU64::new(0),
         }))
     }
 
     /// From here on bytes can be read.
-    pub(crate) fn read_from(&self, reader: Box<dyn ReadBlob>) {
-        let second = self.0.reader.set(reader).is_err();
-        assert!(!second, "a log has one journal");
+    pub(crate) fn read_from(&self, reader: Arc<dyn ReadBlob>) {
+        *self.0.reader.write().unwrap_or_else(PoisonError::into_inner) = Some(reader);
+    }
+
+    /// From here on nothing can be read from disk: whoever still has a handle must not keep the
+    /// journal's files from being opened by another node.
+    pub(crate) fn close(&self) {
+        self.0.reader.write().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// All topics, by name.
@@ -192,11 +197,9 @@ impl PublishedLog {
         &self,
         read: impl FnOnce(&dyn ReadBlob) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let shared = Arc::clone(&self.0);
-        let read = move || match shared.reader.get() {
-            Some(reader) => read(&**reader),
-            None => Err(Error::Read("the journal is not open yet".to_owned())),
-        };
+        let reader = self.0.reader.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let reader = reader.ok_or(Error::Stopping)?;
+        let read = move || read(&*reader);
         tokio::task::spawn_blocking(read).await.map_err(|_cancelled| Error::Stopping)?
     }
 

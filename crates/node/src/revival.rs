@@ -12,6 +12,7 @@ use crate::published::PublishedLog;
 use base::{Cause, Cx, Entropy, Lsn, Timestamp};
 use bridge::Bridge;
 use journal::{Appender, Committer, Disk, Opened, Replayed};
+use std::sync::Arc;
 use topics::Topics;
 use workflows::Workflows;
 
@@ -60,7 +61,7 @@ impl Revival {
         if generation != 0 {
             return Err(OpenError::Generation { found: generation });
         }
-        self.log.read_from(Box::new(reader));
+        self.log.read_from(Arc::new(reader));
         clock.start(replay.last_at);
         let mut joined = replay.joined;
         if last == Lsn(0) {

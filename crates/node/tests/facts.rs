@@ -7,7 +7,7 @@ mod support;
 
 use base::PartitionId;
 use journal::testing::{Loss, SimDisk};
-use node::{Error, NodeOptions};
+use node::{Error, Node, NodeOptions, OpenError};
 use std::time::Duration;
 use support::{create_topic, open, options, produce, read_topic};
 use tokio::time::Instant;
@@ -155,6 +155,21 @@ async fn a_route_is_seen_as_a_group_and_cannot_be_moved() {
         }
         other => panic!("{other:?}"),
     }
+    guard.stop().await;
+}
+
+#[tokio::test]
+async fn a_directory_belongs_to_one_node_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, guard) = Node::open(directory.path(), options()).unwrap();
+    create_topic(&first, "t", 1).await.unwrap();
+    let second = Node::open(directory.path(), options());
+    assert!(matches!(second, Err(OpenError::Journal(journal::Error::Locked { .. }))));
+    // The old handle still exists, and is of no harm.
+    guard.stop().await;
+    let (second, guard) = Node::open(directory.path(), options()).unwrap();
+    assert_eq!(second.log().topics(), first.log().topics());
+    assert_eq!(second.cluster_id(), first.cluster_id());
     guard.stop().await;
 }
 

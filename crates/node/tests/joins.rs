@@ -133,7 +133,7 @@ async fn a_worker_that_was_busy_during_a_restart_completes_normally() {
     // Another worker gets the same task: nobody can know that the first one still has it.
     let again = poll(&handle).await;
     assert_eq!(again.response.task_token, task.response.task_token);
-    assert_eq!(task_events(&handle, &again).await.len(), 3);
+    assert_eq!(task_events(&handle, &again).await.unwrap().len(), 3);
     complete(&handle, &task).await.unwrap();
     let late = complete(&handle, &again).await;
     assert!(matches!(late, Err(Error::Workflows(Refusal::NotFound(_)))), "{late:?}");
@@ -267,7 +267,7 @@ async fn a_recreated_topic_inherits_no_position() {
     else {
         panic!("no history")
     };
-    let signals = count(&events(&handle, &slice).await, |a| {
+    let signals = count(&events(&handle, &slice).await.unwrap(), |a| {
         matches!(a, Attributes::WorkflowExecutionSignaledEventAttributes(_))
     });
     assert_eq!(signals, 3);

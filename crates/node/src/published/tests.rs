@@ -15,7 +15,7 @@ const PARTITION: PartitionId = PartitionId { topic: TOPIC, index: 1 };
 
 fn log() -> PublishedLog {
     let log = PublishedLog::new(1_000);
-    log.read_from(Box::new(Disk));
+    log.read_from(Arc::new(Disk));
     let created =
         Publication::TopicCreated { name: "orders".into(), id: TOPIC, partition_count: 2 };
     log.publish(Vec::new(), vec![created]);
@@ -82,6 +82,8 @@ async fn recent_bytes_come_from_memory_and_others_from_disk() {
     let both = [batch_on_disk.address, batch_in_memory.address];
     assert_eq!(log.read_blobs(&both).await.unwrap(), ["disk 7", "hot"]);
     assert_eq!(log.read_blobs(&both[1..]).await.unwrap(), ["hot"]);
+    log.close();
+    assert_eq!(log.read(batch_on_disk).await, Err(Error::Stopping));
 }
 
 #[tokio::test]

@@ -125,14 +125,17 @@ pub(crate) fn queue(name: &str) -> Option<TaskQueue> {
 }
 
 /// The events of a slice.
-pub(crate) async fn events(handle: &Handle, slice: &HistorySlice) -> Vec<HistoryEvent> {
+pub(crate) async fn events(
+    handle: &Handle,
+    slice: &HistorySlice,
+) -> Result<Vec<HistoryEvent>, Error> {
+    let addresses: Vec<_> = slice.batches.iter().map(|batch| batch.address).collect();
     let mut events = Vec::new();
-    for batch in &slice.batches {
-        let bytes = handle.read(batch.address).await.unwrap();
+    for bytes in handle.read_all(&addresses).await? {
         events.extend(History::decode(bytes).unwrap().events);
     }
     events.extend(History::decode(slice.transient.clone()).unwrap().events);
-    events
+    Ok(events)
 }
 
 /// The whole history of a workflow once it has closed.
@@ -152,7 +155,7 @@ pub(crate) async fn history_at_close(
         let ask = Ask::GetWorkflowExecutionHistory(Box::new(ask.clone()));
         match handle.workflows(ask).await?.take() {
             Reply::GetWorkflowExecutionHistory(slice) if slice.closed => {
-                return Ok(events(handle, &slice).await);
+                return events(handle, &slice).await;
             }
             Reply::GetWorkflowExecutionHistory(_) => {}
             other => panic!("{other:?}"),
@@ -172,7 +175,8 @@ pub(crate) async fn workflow_worker(handle: Handle, decide: fn(&[HistoryEvent]) 
         let ask = Ask::PollWorkflowTaskQueue(Box::new(poll));
         let Some(answer) = unless_stopping(handle.workflows(ask).await) else { return };
         let Reply::WorkflowTask(task) = answer.take() else { continue };
-        let commands = decide(&task_events(&handle, &task).await);
+        let Some(events) = unless_stopping(task_events(&handle, &task).await) else { return };
+        let commands = decide(&events);
         let complete = service::RespondWorkflowTaskCompletedRequest {
             task_token: task.response.task_token.clone(),
             commands: commands.into_iter().map(as_command).collect(),
@@ -193,7 +197,10 @@ pub(crate) async fn workflow_worker(handle: Handle, decide: fn(&[HistoryEvent]) 
     }
 }
 
-pub(crate) async fn task_events(handle: &Handle, task: &WorkflowTask) -> Vec<HistoryEvent> {
+pub(crate) async fn task_events(
+    handle: &Handle,
+    task: &WorkflowTask,
+) -> Result<Vec<HistoryEvent>, Error> {
     events(handle, &task.history).await
 }
 
