@@ -17,6 +17,7 @@ mod lanes;
 pub mod machine;
 pub mod mapping;
 mod op;
+mod ports;
 pub mod pump;
 mod record;
 pub mod refusal;
@@ -27,7 +28,7 @@ pub mod template;
 pub use delivery::{Action, DeadLetter, Delivery, Fate, Outcome};
 pub use machine::Bridge;
 pub use op::Op;
-pub use pump::{DeliverError, RawBatch, Source, SourceError, Target, TopicInfo};
+pub use ports::{DeliverError, RawBatch, Source, SourceError, Target, TopicInfo};
 
 pub use request_id::{Identity, request_id};
 pub use route::Route;

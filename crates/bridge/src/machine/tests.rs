@@ -1,3 +1,5 @@
+//! The bridge with a journal, so that every test can replay it.
+
 use super::*;
 use base::{JournalOp, SeededEntropy, Uuid};
 use proptest::prelude::*;

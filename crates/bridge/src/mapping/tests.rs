@@ -1,3 +1,5 @@
+//! Records and what they become, field by field.
+
 use super::*;
 use crate::delivery::Fate;
 use crate::route::Spec;

@@ -1,11 +1,12 @@
 //! One partition of one route: one owner, one loop. Reads ahead up to its caps, sorts records
 //! into lanes, and keeps deliveries under way.
 
-use super::{DeliverError, Ended, RawBatch, Settings, Source, SourceError, Target, backoff};
+use super::{Ended, Settings, backoff};
 use crate::cursor::Cursor;
 use crate::delivery::{Delivery, Outcome};
 use crate::lanes::{Content, Item, LaneId, Lanes, detach};
 use crate::mapping::{Mapper, Unmappable};
+use crate::ports::{DeliverError, RawBatch, Source, SourceError, Target};
 use crate::record;
 use base::PartitionId;
 use std::collections::VecDeque;

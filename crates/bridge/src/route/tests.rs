@@ -1,3 +1,5 @@
+//! Every default, and every value that is refused.
+
 use super::*;
 
 fn spec() -> Spec {

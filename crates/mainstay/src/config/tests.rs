@@ -1,3 +1,5 @@
+//! What a file can say, and where it is said to be wrong.
+
 use super::*;
 use bridge::route::{Mode, OnClosed, ValueEncoding};
 use std::time::Duration;

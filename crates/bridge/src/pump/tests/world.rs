@@ -1,11 +1,13 @@
 //! A world in memory: what is journaled survives a restart, the rest does not.
 
 use super::super::*;
-use crate::delivery::{Action, DeadLetter, Fate};
-use crate::machine::{Ask, Bridge, Counters, Refusal, Reply};
+use crate::RawBatch;
+use crate::delivery::{Action, DeadLetter, Delivery, Fate, Outcome};
+use crate::machine::{Ask, Bounds, Bridge, Counters, Refusal, Reply};
 use crate::op::Op;
 use crate::route::Spec;
 use base::{Cx, JournalOp, Lsn, Machine, OpKind, Ticket, Timestamp, Uuid, Verdict};
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::collections::HashMap;
