@@ -240,7 +240,12 @@ impl<'a, W: AsyncWrite + Unpin, B: Backend> Outgoing<'a, W, B> {
     /// length has been told.
     async fn read(&self, batch: BatchRef) -> Result<Bytes, Error> {
         let read = self.context.backend.read(batch).await;
-        read.map_err(|source| Error::Batch { batch, source })
+        read.map_err(|source| {
+            if let backend::Error::Read(_) = source {
+                self.context.peer.damaged.remember(&batch);
+            }
+            Error::Batch { batch, source }
+        })
     }
 
     async fn batch(&mut self, batch: BatchRef, mut bytes: Bytes) -> Result<(), Error> {

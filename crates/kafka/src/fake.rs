@@ -82,9 +82,9 @@ impl Fake {
         self.lock().reads
     }
 
-    /// Makes the stored bytes of every batch unreadable.
-    pub(crate) fn lose_blobs(&self) {
-        self.lock().blobs.clear();
+    /// Makes the stored bytes of all but the first batches unreadable.
+    pub(crate) fn lose_blobs_from(&self, index: usize) {
+        self.lock().blobs.truncate(index);
     }
 
     /// Id of a topic.

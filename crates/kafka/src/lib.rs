@@ -9,6 +9,7 @@
 mod api;
 mod backend;
 mod connection;
+mod damaged;
 mod dispatch;
 mod frame;
 mod node_backend;

@@ -54,7 +54,7 @@ impl Default for Limits {
             request_bytes_max: 16 << 20,
             requests_in_flight_count_max: 64,
             connection_in_flight_bytes_max: 32 << 20,
-            in_flight_bytes_max: 256 << 20,
+            in_flight_bytes_max: 128 << 20,
             connections_count_max: 4096,
             fetch_bytes_max: 55 << 20,
             fetch_batches_count_max: 10_000,

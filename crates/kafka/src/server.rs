@@ -4,6 +4,7 @@ use crate::{
     api::Peer,
     backend::Backend,
     connection,
+    damaged::Damaged,
     dispatch::Context,
     frame::Budgets,
     options::{Advertised, Options},
@@ -40,7 +41,8 @@ pub(crate) async fn serve_backend<B: Backend>(
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let lookups = Arc::new(Semaphore::new(options.limits.lookups_count_max.max(1)));
-    let server = Server { backend, budget: Budgets::of_server(&options.limits), lookups, options };
+    let budget = Budgets::of_server(&options.limits);
+    let server = Server { backend, budget, lookups, damaged: Arc::default(), options };
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -79,6 +81,7 @@ struct Server<B> {
     options: Options,
     budget: Arc<Semaphore>,
     lookups: Arc<Semaphore>,
+    damaged: Arc<Damaged>,
 }
 
 impl<B: Backend> Server<B> {
@@ -97,7 +100,8 @@ impl<B: Backend> Server<B> {
             || Advertised { host: local.ip().to_canonical().to_string(), port: local.port() };
         let advertised = self.options.advertised.clone().unwrap_or_else(dialled);
         let address = peer.ip().to_canonical();
-        let info = Arc::new(Peer { address, advertised, limits, lookups: self.lookups.clone() });
+        let (lookups, damaged) = (self.lookups.clone(), self.damaged.clone());
+        let info = Arc::new(Peer { address, advertised, limits, lookups, damaged });
         let context = Arc::new(Context { backend: self.backend.clone(), peer: info });
         Some(async move {
             let ended = connection::run(stream.into_split(), context, budgets, stopped).await;

@@ -4,9 +4,8 @@
 //! finds less than it wants waits once, and answers what is there when it is woken.
 
 use crate::{
-    api::{Api, Client, NoAnswer, THROTTLE_MS, check_leader_epoch},
+    api::{Api, Client, NoAnswer, Peer, THROTTLE_MS, check_leader_epoch},
     backend::{self, Backend},
-    options::Limits,
     wire::{Reader, Result as WireResult, Writer},
 };
 use base::{PartitionId, TopicId, Uuid};
@@ -129,14 +128,14 @@ impl Api for Fetch {
             let error = ErrorCode::FetchSessionIdNotFound;
             return Ok(Response { error, is_read_committed, topics: Vec::new() });
         }
-        let limits = &client.peer.limits;
+        let peer = &client.peer;
         let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
-        let mut found = look(backend, limits, version, &request);
+        let mut found = look(backend, peer, version, &request);
         if found.is_worth_waiting(&request) && !wait.is_zero() {
             let min_bytes = u64::try_from(request.min_bytes.min(request.max_bytes)).unwrap_or(0);
             let deadline = Instant::now() + wait;
             backend.wait_for_bytes(&found.positions, min_bytes, deadline).await;
-            found = look(backend, limits, version, &request);
+            found = look(backend, peer, version, &request);
         }
         let mut topics = found.topics;
         read_ahead(backend, version, &mut topics).await?;
@@ -218,7 +217,8 @@ struct Room {
     is_first: bool,
 }
 
-fn look<B: Backend>(backend: &B, limits: &Limits, version: i16, request: &Request) -> Found {
+fn look<B: Backend>(backend: &B, peer: &Peer, version: i16, request: &Request) -> Found {
+    let limits = &peer.limits;
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0).min(limits.fetch_bytes_max);
     let batches = limits.fetch_batches_count_max;
     let mut room = Room { bytes: max_bytes, batches, is_first: true };
@@ -236,7 +236,7 @@ fn look<B: Backend>(backend: &B, limits: &Limits, version: i16, request: &Reques
                 None => Err(unknown),
                 Some(published) => {
                     let id = PartitionId { topic: published.id, index: wanted.index };
-                    look_into(backend, id, wanted, &mut room).inspect(|partition| {
+                    look_into(backend, peer, id, wanted, &mut room).inspect(|partition| {
                         found.positions.push((id, wanted.fetch_offset));
                         found.bytes += partition.bytes();
                     })
@@ -252,6 +252,7 @@ fn look<B: Backend>(backend: &B, limits: &Limits, version: i16, request: &Reques
 
 fn look_into<B: Backend>(
     backend: &B,
+    peer: &Peer,
     id: PartitionId,
     wanted: &RequestPartition,
     room: &mut Room,
@@ -270,6 +271,7 @@ fn look_into<B: Backend>(
         batches.clear();
     }
     batches.truncate(room.batches.max(1));
+    peer.damaged.cut(&mut batches)?;
     room.is_first &= batches.is_empty();
     room.batches = room.batches.saturating_sub(batches.len());
     let partition = ResponsePartition {

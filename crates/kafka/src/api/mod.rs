@@ -47,6 +47,7 @@ pub(crate) use sync_group::SyncGroup;
 
 use crate::{
     backend::{self, Backend},
+    damaged::Damaged,
     options::{Advertised, Limits},
     wire::{Reader, Result as WireResult, Writer},
 };
@@ -110,6 +111,8 @@ pub(crate) struct Peer {
     pub(crate) limits: Limits,
     /// Lookups by timestamp, which unfold a batch: only so many at once in the whole server.
     pub(crate) lookups: Arc<Semaphore>,
+    /// Batches that cannot be read.
+    pub(crate) damaged: Arc<Damaged>,
 }
 
 /// Why there is no response.

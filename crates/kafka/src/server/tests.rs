@@ -325,10 +325,28 @@ async fn a_batch_that_cannot_be_read_is_an_error_of_its_partition() {
     let (fake, server) = start(&["a"]).await;
     let mut client = server.client().await;
     client.ask(9, &produce("a", -1, &[(0, batch(1, &["x"]))])).await;
-    fake.lose_blobs();
+    fake.lose_blobs_from(0);
     let response = client.ask(12, &fetch("a", 0, 0)).await;
     assert_eq!(fetched(&response).error_code, 56);
     assert!(records(fetched(&response)).is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_that_breaks_an_answer_is_left_out_of_the_next() {
+    let (fake, server) = start(&["a"]).await;
+    let mut client = server.client().await;
+    for value in ["x", "y", "z"] {
+        client.ask(9, &produce("a", -1, &[(0, batch(1, &[value]))])).await;
+    }
+    fake.lose_blobs_from(1);
+    // The first batch is there, so the answer begins, and cannot go on.
+    client.send(12, &fetch("a", 0, 0)).await;
+    client.expect_close().await;
+    let mut client = server.client().await;
+    let response = client.ask(12, &fetch("a", 0, 0)).await;
+    assert_eq!(records(fetched(&response)), [(0, "x".to_owned())]);
+    let response = client.ask(12, &fetch("a", 0, 1)).await;
+    assert_eq!(fetched(&response).error_code, 56);
 }
 
 #[tokio::test]
@@ -392,8 +410,13 @@ fn damaged_requests_never_panic() {
         let limits = Limits::default();
         let advertised = Advertised { host: String::new(), port: 0 };
         let address = std::net::IpAddr::from([127, 0, 0, 1]);
-        let peer =
-            Arc::new(Peer { address, advertised, limits, lookups: Arc::new(Semaphore::new(1)) });
+        let peer = Arc::new(Peer {
+            address,
+            advertised,
+            limits,
+            lookups: Arc::new(Semaphore::new(1)),
+            damaged: Arc::default(),
+        });
         Arc::new(Context { backend: fake, peer })
     };
     let damage =
@@ -510,6 +533,7 @@ async fn a_slow_reader_holds_no_more_than_it_reads() {
         advertised,
         limits,
         lookups: Arc::new(Semaphore::new(1)),
+        damaged: Arc::default(),
     });
     let context = Arc::new(Context { backend: fake.clone(), peer });
     let (_stop, stopped) = watch::channel(false);

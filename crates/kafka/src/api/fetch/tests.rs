@@ -1,7 +1,11 @@
 //! What a fetch answers, by limits, offsets, epochs and time.
 
 use super::*;
-use crate::{fake::Fake, options::Advertised, support::batch};
+use crate::{
+    fake::Fake,
+    options::{Advertised, Limits},
+    support::batch,
+};
 use base::Blob;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -46,6 +50,7 @@ async fn answer(fake: &Fake, version: i16, request: Request) -> Response {
         advertised,
         limits,
         lookups: Arc::new(Semaphore::new(1)),
+        damaged: Arc::default(),
     };
     let client = Client { id: String::new(), peer: peer.into(), frame_bytes: 0 };
     Fetch::answer(fake, &client, version, request).await.unwrap()
