@@ -8,6 +8,10 @@ use enums::{RetryState, TimeoutType};
 use failure::failure::FailureInfo;
 use std::time::Duration;
 
+/// Temporal's text; SDKs show it to people.
+const NO_TIME_LEFT: &str = "Not enough time to schedule next retry before activity ScheduleToClose \
+                            timeout, giving up retrying";
+
 /// What comes next for an activity whose attempt has ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Next {
@@ -146,6 +150,14 @@ pub(crate) fn after_failure(
     if activity.state.cancel_requested_event_id != 0 {
         return Next::GiveUp(RetryState::CancelRequested);
     }
+    if let Some(FailureInfo::TimeoutFailureInfo(info)) = &failure.failure_info
+        && matches!(
+            info.timeout_type(),
+            TimeoutType::ScheduleToStart | TimeoutType::ScheduleToClose
+        )
+    {
+        return Next::GiveUp(RetryState::Timeout);
+    }
     let policy = activity.scheduled.retry_policy.clone().unwrap_or_default();
     let expires = match positive(activity.scheduled.schedule_to_close_timeout.as_ref()) {
         Some(timeout) => at(activity.state.first_scheduled_at).after(timeout),
@@ -233,25 +245,45 @@ pub(crate) fn next_attempt(
 }
 
 /// The failure of a timeout.
-pub(crate) fn timeout_failure(
-    kind: TimeoutType,
-    details: Option<common::Payloads>,
-    cause: Option<failure::Failure>,
-) -> failure::Failure {
+pub(crate) fn timeout_failure(kind: TimeoutType, message: &str) -> failure::Failure {
+    failure::Failure {
+        message: message.to_owned(),
+        source: "Server".into(),
+        failure_info: Some(FailureInfo::TimeoutFailureInfo(failure::TimeoutFailureInfo {
+            timeout_type: kind as i32,
+            last_heartbeat_details: None,
+        })),
+        ..failure::Failure::default()
+    }
+}
+
+/// The failure of an attempt that took too long.
+pub(crate) fn attempt_timeout(kind: TimeoutType) -> failure::Failure {
     let name = match kind {
         TimeoutType::StartToClose => "StartToClose",
         TimeoutType::ScheduleToStart => "ScheduleToStart",
         TimeoutType::ScheduleToClose => "ScheduleToClose",
         _ => "Heartbeat",
     };
-    failure::Failure {
-        message: format!("activity {name} timeout"),
-        source: "Server".into(),
-        cause: cause.map(Box::new),
-        failure_info: Some(FailureInfo::TimeoutFailureInfo(failure::TimeoutFailureInfo {
-            timeout_type: kind as i32,
-            last_heartbeat_details: details,
-        })),
-        ..failure::Failure::default()
+    timeout_failure(kind, &format!("activity {name} timeout"))
+}
+
+/// The failure of an activity that ends by a timeout. Where there is no time left for another
+/// attempt it is called schedule-to-close, whatever the clock that struck.
+pub(crate) fn last_timeout(
+    activity: &Activity,
+    kind: TimeoutType,
+    state: RetryState,
+) -> failure::Failure {
+    let expired = state == RetryState::Timeout && kind != TimeoutType::ScheduleToStart;
+    let mut failure = if expired {
+        timeout_failure(TimeoutType::ScheduleToClose, NO_TIME_LEFT)
+    } else {
+        attempt_timeout(kind)
+    };
+    if let Some(FailureInfo::TimeoutFailureInfo(info)) = &mut failure.failure_info {
+        info.last_heartbeat_details.clone_from(&activity.state.heartbeat_details);
     }
+    failure.cause = activity.state.last_failure.clone().map(Box::new);
+    failure
 }

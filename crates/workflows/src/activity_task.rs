@@ -44,17 +44,18 @@ impl Workflows {
         let (run, scheduled_event_id, _) = self.started_activity(&request.task_token)?;
         let mut planner = self.planner(cx, plan);
         let mut tx = Transaction::begin(&mut planner, &run.state);
-        tx.close_activity(scheduled_event_id, |started_event_id| {
+        tx.close_activity(
+            scheduled_event_id,
             Attributes::ActivityTaskCompletedEventAttributes(
                 history::ActivityTaskCompletedEventAttributes {
                     result: request.result.clone(),
                     scheduled_event_id,
-                    started_event_id,
                     identity: request.identity.clone(),
                     worker_version: request.worker_version.clone(),
+                    ..Default::default()
                 },
-            )
-        });
+            ),
+        );
         tx.finish();
         Ok(Some(Reply::RespondActivityTaskCompleted))
     }
@@ -79,19 +80,20 @@ impl Workflows {
                 let state = activity::next_attempt(&before, when, kept, cx.now);
                 tx.set_activity(scheduled_event_id, state);
             }
-            Next::GiveUp(retry_state) => tx.close_activity(scheduled_event_id, |started| {
+            Next::GiveUp(retry_state) => tx.close_activity(
+                scheduled_event_id,
                 Attributes::ActivityTaskFailedEventAttributes(
                     history::ActivityTaskFailedEventAttributes {
                         failure: Some(failure),
                         scheduled_event_id,
-                        started_event_id: started,
                         identity: request.identity.clone(),
                         retry_state: retry_state as i32,
                         worker_version: request.worker_version.clone(),
                         cause: request.cause,
+                        ..Default::default()
                     },
-                )
-            }),
+                ),
+            ),
         }
         tx.finish();
         Ok(Some(Reply::RespondActivityTaskFailed))
@@ -111,18 +113,19 @@ impl Workflows {
         }
         let mut planner = self.planner(cx, plan);
         let mut tx = Transaction::begin(&mut planner, &run.state);
-        tx.close_activity(scheduled_event_id, |started_event_id| {
+        tx.close_activity(
+            scheduled_event_id,
             Attributes::ActivityTaskCanceledEventAttributes(
                 history::ActivityTaskCanceledEventAttributes {
                     details: request.details.clone(),
                     latest_cancel_requested_event_id: requested,
                     scheduled_event_id,
-                    started_event_id,
                     identity: request.identity.clone(),
                     worker_version: request.worker_version.clone(),
+                    ..Default::default()
                 },
-            )
-        });
+            ),
+        );
         tx.finish();
         Ok(Some(Reply::RespondActivityTaskCanceled))
     }

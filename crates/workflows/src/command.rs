@@ -2,6 +2,7 @@
 
 use crate::activity;
 use crate::limits::Limits;
+use crate::matching::RESERVED_QUEUE;
 use crate::proto::{Attributes, HistoryEvent, command, common, enums, history, positive};
 use crate::run::{RunState, fires_timer};
 use crate::transaction::Transaction;
@@ -80,7 +81,7 @@ fn run_one(
     match attributes {
         Command::ScheduleActivityTaskCommandAttributes(a) => {
             let id = schedule_activity(tx, a, completed, like)?;
-            if a.request_eager_execution {
+            if a.request_eager_execution && !is_reserved(a) {
                 effects.eager.push(id);
             }
         }
@@ -151,6 +152,14 @@ fn without_attributes(command: &command::Command) -> BadCommand {
         T::ContinueAsNewWorkflowExecution => Cause::BadContinueAsNewAttributes,
         T::UpsertWorkflowSearchAttributes => Cause::BadSearchAttributes,
         T::ModifyWorkflowProperties => Cause::BadModifyWorkflowPropertiesAttributes,
+        T::StartChildWorkflowExecution => Cause::BadStartChildExecutionAttributes,
+        T::SignalExternalWorkflowExecution => Cause::BadSignalWorkflowExecutionAttributes,
+        T::RequestCancelExternalWorkflowExecution => {
+            Cause::BadRequestCancelExternalWorkflowExecutionAttributes
+        }
+        T::ProtocolMessage => Cause::BadUpdateWorkflowExecutionMessage,
+        T::ScheduleNexusOperation => Cause::BadScheduleNexusOperationAttributes,
+        T::RequestCancelNexusOperation => Cause::BadRequestCancelNexusOperationAttributes,
         _ => Cause::Unspecified,
     };
     BadCommand::new(cause, "the command has no attributes")
@@ -199,6 +208,11 @@ fn schedule_activity(
     Ok(id)
 }
 
+/// The node alone takes what is on its queue.
+pub(crate) fn is_reserved(a: &command::ScheduleActivityTaskCommandAttributes) -> bool {
+    a.task_queue.as_ref().is_some_and(|queue| queue.name == RESERVED_QUEUE)
+}
+
 /// An activity without a queue of its own goes to the workflow's.
 fn activity_queue(
     run: &RunState,
@@ -240,17 +254,17 @@ fn cancel_activity(
     );
     let unstarted = tx.run.activities.get(&scheduled_event_id).is_some_and(|a| !a.is_started());
     if unstarted {
-        tx.close_activity(scheduled_event_id, |started_event_id| {
+        tx.close_activity(
+            scheduled_event_id,
             Attributes::ActivityTaskCanceledEventAttributes(
                 history::ActivityTaskCanceledEventAttributes {
                     details: Some(json_text("ACTIVITY_ID_NOT_STARTED")),
                     latest_cancel_requested_event_id: requested,
                     scheduled_event_id,
-                    started_event_id,
                     ..Default::default()
                 },
-            )
-        });
+            ),
+        );
     }
     Ok(())
 }

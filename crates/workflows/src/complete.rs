@@ -58,7 +58,7 @@ impl Workflows {
         else {
             return;
         };
-        let answer = match self.rejection(id, scheduled_event_id) {
+        let answer = match self.rejection(id, scheduled_event_id, request) {
             Some(refusal) => Err(refusal),
             None => Ok(self.completion_reply(id, request, effects)),
         };
@@ -66,7 +66,12 @@ impl Workflows {
     }
 
     /// Why the completion was not accepted, read from the state it has left behind.
-    fn rejection(&self, id: RunId, scheduled_event_id: i64) -> Option<Refusal> {
+    fn rejection(
+        &self,
+        id: RunId,
+        scheduled_event_id: i64,
+        request: &service::RespondWorkflowTaskCompletedRequest,
+    ) -> Option<Refusal> {
         let run = &self.runs.get(&id)?.state;
         if run.previous_started_event_id > scheduled_event_id {
             return None;
@@ -75,10 +80,11 @@ impl Workflows {
         if let Some(failed) = failed.filter(|f| f.scheduled_event_id == scheduled_event_id) {
             return Some(Refusal::InvalidArgument(failed.message.clone()));
         }
-        if self.touched.contains(&id) && run.close_attempted {
-            return Some(Refusal::InvalidArgument("UnhandledCommand".into()));
+        if beats(request) {
+            return Some(Refusal::NotFound("workflow task heartbeat timeout".into()));
         }
-        Some(Refusal::NotFound("workflow task heartbeat timeout".into()))
+        // A transient task leaves no record; of those only this cause comes so far.
+        Some(Refusal::InvalidArgument("UnhandledCommand".into()))
     }
 
     fn completion_reply(
@@ -161,10 +167,14 @@ impl Workflows {
         request: &service::RespondWorkflowTaskCompletedRequest,
         cx: &Cx<'_>,
     ) -> bool {
-        let beats = request.force_create_new_workflow_task && request.commands.is_empty();
         let alive = cx.now.since(crate::op::at(task.original_scheduled_at));
-        beats && alive > self.limits.workflow_task_heartbeat_timeout
+        beats(request) && alive > self.limits.workflow_task_heartbeat_timeout
     }
+}
+
+/// Whether a worker only says that it is still at work.
+fn beats(request: &service::RespondWorkflowTaskCompletedRequest) -> bool {
+    request.force_create_new_workflow_task && request.commands.is_empty()
 }
 
 /// Completes the task, carries out its commands and settles what follows.
@@ -179,7 +189,6 @@ fn complete(
             message: "updates are not implemented by this server".into(),
         });
     }
-    let beats = request.force_create_new_workflow_task && request.commands.is_empty();
     let original = run.state.task.as_ref().map_or(0, |task| task.original_scheduled_at);
     let mut tx = Transaction::begin(planner, &run.state);
     let completed = tx.complete_task(request);
@@ -189,7 +198,7 @@ fn complete(
         tx.start_activity(scheduled_event_id, &request.identity);
     }
     tx.wants_task |= request.force_create_new_workflow_task;
-    tx.original_scheduled_at = if beats { original } else { 0 };
+    tx.original_scheduled_at = if beats(request) { original } else { 0 };
     tx.inline = request.return_new_workflow_task.then(|| request.identity.clone());
     tx.finish();
     if let Some(next) = effects.successor {
@@ -213,8 +222,9 @@ fn eager_activity_ids(
     request: &service::RespondWorkflowTaskCompletedRequest,
 ) -> impl Iterator<Item = &str> {
     request.commands.iter().filter_map(|command| match &command.attributes {
-        Some(Command::ScheduleActivityTaskCommandAttributes(a)) if a.request_eager_execution => {
-            Some(a.activity_id.as_str())
+        Some(Command::ScheduleActivityTaskCommandAttributes(a)) => {
+            let eager = a.request_eager_execution && !command::is_reserved(a);
+            eager.then_some(a.activity_id.as_str())
         }
         _ => None,
     })

@@ -29,7 +29,12 @@ impl Workflows {
         };
         let mut planner = self.planner(cx, plan);
         let mut tx = Transaction::begin(&mut planner, &run.state);
-        tx.happen(Attributes::WorkflowExecutionCancelRequestedEventAttributes(event));
+        tx.happen_linked(
+            Attributes::WorkflowExecutionCancelRequestedEventAttributes(event),
+            &request.links,
+        );
+        // A workflow that waits for its start delay or its retry hears of it at once.
+        tx.ends_backoff = true;
         tx.finish();
         Ok(Some(Reply::RequestCancelWorkflowExecution))
     }
@@ -51,23 +56,27 @@ impl Workflows {
         };
         let mut planner = self.planner(cx, plan);
         let mut tx = Transaction::begin(&mut planner, &run.state);
-        tx.event(Attributes::WorkflowExecutionTerminatedEventAttributes(event));
+        tx.close_by_force(Attributes::WorkflowExecutionTerminatedEventAttributes(event));
         tx.finish();
         Ok(Some(Reply::TerminateWorkflowExecution))
     }
 
-    /// The run of a request that may insist on the first run of the chain.
+    /// The run that a request names; the current one if it says by which run the chain began.
     fn find_in_chain(
         &self,
         namespace: &str,
         execution: Option<&common::WorkflowExecution>,
         first_run_id: &str,
     ) -> Result<&Run, Refusal> {
-        let run = self.find(namespace, execution)?;
-        let first = &run.state.started.first_execution_run_id;
-        if !first_run_id.is_empty() && first != first_run_id {
-            return Err(not_found());
+        if first_run_id.is_empty() {
+            return self.find(namespace, execution);
         }
-        Ok(run)
+        let current = execution.map(|execution| common::WorkflowExecution {
+            workflow_id: execution.workflow_id.clone(),
+            run_id: String::new(),
+        });
+        let run = self.find(namespace, current.as_ref())?;
+        let same = run.state.started.first_execution_run_id == first_run_id;
+        same.then_some(run).ok_or_else(not_found)
     }
 }

@@ -39,7 +39,7 @@ fn expire(tx: &mut Transaction<'_, '_, '_>) -> Option<Successor> {
         return None;
     }
     if tx.run.run_deadline() <= now {
-        let failure = activity::timeout_failure(TimeoutType::StartToClose, None, None);
+        let failure = activity::timeout_failure(TimeoutType::StartToClose, "workflow timeout");
         let (state, next) = successor::retry(tx, &failure);
         close(tx, state, next.as_ref());
         return next;
@@ -68,7 +68,7 @@ fn expire(tx: &mut Transaction<'_, '_, '_>) -> Option<Successor> {
 }
 
 fn close(tx: &mut Transaction<'_, '_, '_>, retry_state: RetryState, next: Option<&Successor>) {
-    tx.event(Attributes::WorkflowExecutionTimedOutEventAttributes(
+    tx.close_by_force(Attributes::WorkflowExecutionTimedOutEventAttributes(
         history::WorkflowExecutionTimedOutEventAttributes {
             retry_state: retry_state as i32,
             new_execution_run_id: next.map_or(String::new(), |next| next.run.to_string()),
@@ -112,27 +112,17 @@ fn time_out_activity(
     activity: &Activity,
     kind: TimeoutType,
 ) {
-    let make = |kind| {
-        let details = activity.state.heartbeat_details.clone();
-        activity::timeout_failure(kind, details, activity.state.last_failure.clone())
-    };
-    let attempt_ended = matches!(kind, TimeoutType::StartToClose | TimeoutType::Heartbeat);
-    if !attempt_ended {
-        let retry_state = RetryState::Timeout;
-        return timed_out(tx, scheduled_event_id, make(kind), retry_state);
-    }
-    match activity::after_failure(activity, &make(kind), tx.now()) {
+    let failure = activity::attempt_timeout(kind);
+    match activity::after_failure(activity, &failure, tx.now()) {
         Next::RetryAt(when) => {
-            let kept = activity::timeout_failure(kind, None, None);
-            let kept = truncated(kept, tx.planner.limits);
+            let kept = truncated(failure, tx.planner.limits);
             let state = activity::next_attempt(&activity.state, when, kept, tx.now());
             tx.set_activity(scheduled_event_id, state);
         }
-        Next::GiveUp(RetryState::Timeout) => {
-            let failure = make(TimeoutType::ScheduleToClose);
-            timed_out(tx, scheduled_event_id, failure, RetryState::Timeout);
+        Next::GiveUp(state) => {
+            let failure = activity::last_timeout(activity, kind, state);
+            timed_out(tx, scheduled_event_id, failure, state);
         }
-        Next::GiveUp(state) => timed_out(tx, scheduled_event_id, make(kind), state),
     }
 }
 
@@ -142,14 +132,15 @@ fn timed_out(
     failure: failure::Failure,
     retry_state: RetryState,
 ) {
-    tx.close_activity(scheduled_event_id, |started_event_id| {
+    tx.close_activity(
+        scheduled_event_id,
         Attributes::ActivityTaskTimedOutEventAttributes(
             history::ActivityTaskTimedOutEventAttributes {
                 failure: Some(failure),
                 scheduled_event_id,
-                started_event_id,
                 retry_state: retry_state as i32,
+                ..Default::default()
             },
-        )
-    });
+        ),
+    );
 }

@@ -127,16 +127,18 @@ impl Workflows {
         }
     }
 
-    fn create_run(&mut self, op: &crate::op::RunCreated) {
+    fn create_run(&mut self, op: &crate::op::RunCreated, at: Timestamp) {
         let (namespace, id) = (op.namespace.uuid(), op.run.run());
         let key = ExecutionKey { namespace, workflow_id: op.workflow_id.as_str().into() };
         let first = Timestamp(op.first_task_at);
         let state = RunState::new(id, key.clone(), &op.request_id, first);
         self.runs.insert(id, Run { state, batches: Vec::new(), due: None });
-        self.chains
+        let chain = self
+            .chains
             .entry(key)
-            .and_modify(|chain| chain.current = id)
             .or_insert_with(|| Chain { current: id, requests: RequestIds::default() });
+        chain.current = id;
+        chain.requests.remember_start(&op.request_id, id, at, &self.limits);
     }
 }
 
@@ -150,7 +152,7 @@ fn apply_events(
     let before: Vec<i64> = run.state.activities.keys().copied().collect();
     let first = run.state.next_event_id;
     for (index, event) in op.events.iter().enumerate() {
-        run.state.apply_event(event, op.flushed.contains(&index));
+        run.state.apply_event(event, op.flushed.binary_search(&index).is_ok());
         activities.extend(activity_of(event.event_id, event.attributes.as_ref()));
     }
     if !op.flushed.is_empty() {
@@ -289,7 +291,7 @@ impl Machine for Workflows {
     ) {
         match op {
             Op::NamespaceRegistered(op) => self.namespaces.apply(op),
-            Op::RunCreated(op) => self.create_run(op),
+            Op::RunCreated(op) => self.create_run(op, at),
             Op::Events(op) => self.apply_to_run(lsn, op.run, |run, activities| {
                 apply_events(run, op, blobs, activities);
             }),
@@ -315,7 +317,7 @@ impl Machine for Workflows {
                 let workflow_id = op.workflow_id.as_str().into();
                 let key = ExecutionKey { namespace: op.namespace.uuid(), workflow_id };
                 if let Some(chain) = self.chains.get_mut(&key) {
-                    chain.requests.insert(op.request.uuid(), at, &self.limits);
+                    chain.requests.remember_signal(op.request.uuid(), at, &self.limits);
                 }
             }
         }
@@ -365,7 +367,8 @@ impl Machine for Workflows {
     fn resume(&mut self, _now: Timestamp) {
         // Started tasks stay returned: their workers may never have got them.
         self.matching.take_fresh();
-        self.touched.clear();
+        // Replay has touched every run; the room is not kept.
+        self.touched = Vec::new();
     }
 
     fn check(&self) {

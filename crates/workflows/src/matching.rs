@@ -300,6 +300,11 @@ impl Matching {
         self.queues.get(key).is_some_and(|queue| !queue.queries.is_empty())
     }
 
+    /// All queries that wait on a queue.
+    pub(crate) fn queries(&self, key: &QueueKey) -> Vec<QueryId> {
+        self.queues.get(key).map_or(Vec::new(), |queue| queue.queries.iter().copied().collect())
+    }
+
     pub(crate) fn remove_query(&mut self, key: &QueueKey, query: QueryId) {
         if let Some(queue) = self.queues.get_mut(key) {
             queue.queries.retain(|waiting| *waiting != query);
@@ -323,6 +328,7 @@ impl Matching {
             let waits = !queue.pollers.is_empty();
             assert!(!waits || queue.ready.is_empty(), "ready task and poller in {key:?}");
             assert!(!waits || queue.returned.is_empty(), "returned task and poller in {key:?}");
+            assert!(!waits || queue.queries.is_empty(), "query and poller in {key:?}");
         }
         assert!(self.fresh.is_empty(), "every fresh task was looked at");
     }

@@ -103,7 +103,7 @@ pub struct RunCreated {
     /// Its workflow id.
     #[prost(string, tag = "3")]
     pub workflow_id: String,
-    /// Request id of the start.
+    /// Request id of the start; empty for a run that continues another.
     #[prost(string, tag = "4")]
     pub request_id: String,
     /// No workflow task before this time (microseconds); 0 for none.
@@ -118,8 +118,8 @@ pub struct Events {
     pub run: RunId,
     /// The events.
     pub events: Vec<HistoryEvent>,
-    /// Those of them that come out of the buffer: they have had their effect already.
-    pub flushed: Range<usize>,
+    /// Positions of those that come out of the buffer, rising: they have had their effect.
+    pub flushed: Vec<usize>,
 }
 
 /// The body of [`Events`].
@@ -127,10 +127,8 @@ pub struct Events {
 pub struct EventsBody {
     #[prost(message, required, tag = "1")]
     run: Id,
-    #[prost(uint32, tag = "2")]
-    flushed_from: u32,
-    #[prost(uint32, tag = "3")]
-    flushed_to: u32,
+    #[prost(uint32, repeated, tag = "2")]
+    flushed: Vec<u32>,
 }
 
 /// Events without ids: a workflow task is running, they follow when it ends.
@@ -197,6 +195,9 @@ pub struct WorkflowTaskState {
     /// Whether the worker was told to continue as new, and why.
     #[prost(int32, repeated, tag = "13")]
     pub suggest_continue_as_new_reasons: Vec<i32>,
+    /// The task before wanted to close the run over events it had not seen: signals wait.
+    #[prost(bool, tag = "14")]
+    pub close_attempted: bool,
 }
 
 /// The attempt of an activity is this one.
@@ -279,7 +280,7 @@ pub struct Sticky {
     pub schedule_to_start: i64,
 }
 
-/// A request id has been carried out for this workflow id.
+/// A signal with this request id has been carried out for this workflow id.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct RequestSeen {
     /// Namespace.
@@ -324,8 +325,7 @@ impl Events {
         }
         let wire = EventsBody {
             run: self.run.into(),
-            flushed_from: u32::try_from(self.flushed.start).unwrap_or(u32::MAX),
-            flushed_to: u32::try_from(self.flushed.end).unwrap_or(u32::MAX),
+            flushed: self.flushed.iter().map(|at| u32::try_from(*at).unwrap_or(u32::MAX)).collect(),
         };
         append(body, &wire);
     }
@@ -336,7 +336,7 @@ impl Events {
         for blob in blobs {
             events.extend(history::History::decode(blob.clone())?.events);
         }
-        let flushed = wire.flushed_from as usize..wire.flushed_to as usize;
+        let flushed = wire.flushed.iter().map(|at| *at as usize).collect();
         Ok(Events { run: wire.run.run(), events, flushed })
     }
 }

@@ -300,8 +300,20 @@ impl Workflows {
         let Ok(namespace) = self.namespaces.by_name(&request.namespace).map(|n| n.id) else {
             return;
         };
-        let key = QueueKey::workflow(namespace, &request.sticky_task_queue);
-        for ticket in self.matching.shut_down(&key, "") {
+        let mut gone = Vec::new();
+        if !request.sticky_task_queue.is_empty() {
+            let key = QueueKey::workflow(namespace, &request.sticky_task_queue);
+            gone.extend(self.matching.shut_down(&key, ""));
+            for query in self.matching.queries(&key) {
+                self.return_query(query);
+            }
+        }
+        let (queue, worker) = (&request.task_queue, &request.worker_instance_key);
+        if !queue.is_empty() && !worker.is_empty() {
+            gone.extend(self.matching.shut_down(&QueueKey::workflow(namespace, queue), worker));
+            gone.extend(self.matching.shut_down(&QueueKey::activity(namespace, queue), worker));
+        }
+        for ticket in gone {
             effects.push(Effect::Reply(ticket, Box::new(Ok(Reply::EmptyPoll))));
         }
     }

@@ -35,6 +35,8 @@ struct Pending {
     run: RunId,
     query: query::WorkflowQuery,
     place: Place,
+    /// The sticky worker did not take it.
+    normal_only: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -134,7 +136,8 @@ impl Workflows {
         }
         let (run, id) = (run.state.id, cx.uuid());
         let query = request.query.clone().unwrap_or_default();
-        self.queries.insert(id, Pending { ticket, run, query, place: Place::Buffered });
+        let place = Place::Buffered;
+        self.queries.insert(id, Pending { ticket, run, query, place, normal_only: false });
         self.settle_query(id, cx, effects);
     }
 
@@ -171,7 +174,7 @@ impl Workflows {
         let namespace = run.key.namespace;
         let ttl = self.limits.sticky_poller_ttl;
         let since = Timestamp(cx.now.0 - i64::try_from(ttl.as_micros()).unwrap_or(0));
-        let sticky = run.sticky.as_ref().and_then(|sticky| {
+        let sticky = run.sticky.as_ref().filter(|_| !pending.normal_only).and_then(|sticky| {
             let key = QueueKey::workflow(namespace, &sticky.queue);
             let wait = Duration::from_micros(u64::try_from(sticky.schedule_to_start).unwrap_or(0));
             self.matching.is_polled(&key, since).then(|| (key, cx.now.after(wait)))
@@ -216,6 +219,9 @@ impl Workflows {
         }
         let run = pending.run;
         self.queries.set_place(id, Place::Buffered);
+        if let Some(pending) = self.queries.pending.get_mut(&id) {
+            pending.normal_only = true;
+        }
         self.touched.push(run);
     }
 
@@ -368,7 +374,7 @@ fn rejection(run: &RunState, condition: QueryRejectCondition) -> Option<Reply> {
     let rejects = match condition {
         QueryRejectCondition::NotOpen => !run.is_running(),
         QueryRejectCondition::NotCompletedCleanly => {
-            !matches!(run.status, Status::Running | Status::Completed | Status::ContinuedAsNew)
+            !matches!(run.status, Status::Running | Status::Completed)
         }
         _ => false,
     };

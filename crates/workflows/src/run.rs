@@ -43,8 +43,6 @@ pub(crate) struct RunState {
     pub(crate) buffered: Vec<Arc<HistoryEvent>>,
     pub(crate) signal_count: u64,
     pub(crate) cancel_requested: bool,
-    /// A close command met buffered events: signals wait until the task is done.
-    pub(crate) close_attempted: bool,
     pub(crate) last_failed_task: Option<FailedTask>,
     pub(crate) memo: Arc<BTreeMap<String, common::Payload>>,
     pub(crate) search_attributes: Arc<BTreeMap<String, common::Payload>>,
@@ -96,7 +94,6 @@ impl RunState {
             buffered: Vec::new(),
             signal_count: 0,
             cancel_requested: false,
-            close_attempted: false,
             last_failed_task: None,
             memo: Arc::default(),
             search_attributes: Arc::default(),
@@ -111,6 +108,12 @@ impl RunState {
     /// Whether a workflow task is with a worker.
     pub(crate) fn task_started(&self) -> bool {
         self.task.as_ref().is_some_and(|task| task.started_event_id != 0)
+    }
+
+    /// Whether a worker is about to try once more to close the run: nothing new should come in.
+    pub(crate) fn is_closing(&self) -> bool {
+        let task = self.task.as_ref().filter(|task| task.started_event_id != 0);
+        task.is_some_and(|task| task.close_attempted)
     }
 
     /// Whether the first workflow task waits for a start delay or a retry's backoff.
@@ -166,24 +169,24 @@ impl RunState {
         assert_eq!(event.event_id, self.next_event_id, "event ids are dense");
         self.next_event_id += 1;
         if !flushed {
-            self.effect(event);
+            self.take_effect(event);
         }
     }
 
     /// Carries out an event that waits for its id.
     pub(crate) fn buffer_event(&mut self, event: &HistoryEvent) {
-        self.effect(event);
+        self.take_effect(event);
         self.buffered.push(Arc::new(event.clone()));
     }
 
-    fn effect(&mut self, event: &HistoryEvent) {
+    /// What an event does, wherever it gets its place.
+    pub(crate) fn take_effect(&mut self, event: &HistoryEvent) {
         let Some(attributes) = &event.attributes else { return };
         let at = time_of(event.event_time.as_ref());
         match attributes {
             Attributes::WorkflowExecutionStartedEventAttributes(a) => self.on_started(event, a, at),
             Attributes::WorkflowTaskCompletedEventAttributes(a) => {
                 self.previous_started_event_id = a.started_event_id;
-                self.close_attempted = false;
             }
             Attributes::WorkflowTaskFailedEventAttributes(a) => self.on_task_failed(a),
             Attributes::ActivityTaskScheduledEventAttributes(a) => {
@@ -247,7 +250,6 @@ impl RunState {
     }
 
     fn on_task_failed(&mut self, a: &history::WorkflowTaskFailedEventAttributes) {
-        self.close_attempted = a.cause == enums::WorkflowTaskFailedCause::UnhandledCommand as i32;
         self.last_failed_task = Some(FailedTask {
             scheduled_event_id: a.scheduled_event_id,
             message: a.failure.as_ref().map_or(String::new(), |f| f.message.clone()),

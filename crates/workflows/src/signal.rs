@@ -8,7 +8,7 @@ use crate::run::{ExecutionKey, RunState};
 use crate::start::{self, Admission};
 use crate::transaction::Transaction;
 use base::{Cx, RunId, Uuid};
-use enums::{ResourceExhaustedCause, ResourceExhaustedScope, WorkflowIdConflictPolicy};
+use enums::{ResourceExhaustedCause, ResourceExhaustedScope, WorkflowIdConflictPolicy as Conflict};
 
 impl Workflows {
     pub(crate) fn decide_signal(
@@ -34,7 +34,10 @@ impl Workflows {
         };
         let mut planner = self.planner(cx, plan);
         let mut tx = Transaction::begin(&mut planner, &run.state);
-        tx.happen(Attributes::WorkflowExecutionSignaledEventAttributes(event));
+        tx.happen_linked(
+            Attributes::WorkflowExecutionSignaledEventAttributes(event),
+            &request.links,
+        );
         tx.finish();
         start::remember(plan, &run.state.key, &request.request_id);
         Ok(Some(Reply::SignalWorkflowExecution))
@@ -57,12 +60,15 @@ impl Workflows {
             let run = self.current(&key).map(|run| &run.state);
             return Ok(Some(reply(run, false)));
         }
-        let conflict = match request.workflow_id_conflict_policy() {
-            WorkflowIdConflictPolicy::Unspecified => WorkflowIdConflictPolicy::UseExisting,
-            policy => policy,
-        };
-        let admission =
-            self.admit(&key, &request.request_id, request.workflow_id_reuse_policy(), conflict)?;
+        let (reuse, conflict) =
+            (request.workflow_id_reuse_policy(), request.workflow_id_conflict_policy());
+        if conflict == Conflict::Fail {
+            let text = "Invalid WorkflowIDConflictPolicy: WORKFLOW_ID_CONFLICT_POLICY_FAIL is not \
+                        supported for this operation.";
+            return Err(Refusal::InvalidArgument(text.into()));
+        }
+        let policies = start::policies(reuse, conflict, Conflict::UseExisting)?;
+        let admission = self.admit(&key, &request.request_id, policies)?;
         if let Admission::UseExisting(id) | Admission::Repeated(id) = admission {
             return self.signal_existing(id, request, cx, plan);
         }
@@ -101,7 +107,7 @@ impl Workflows {
     }
 
     pub(crate) fn seen(&self, key: &ExecutionKey, request_id: &str) -> bool {
-        self.chains.get(key).is_some_and(|chain| chain.requests.contains(request_id))
+        self.chains.get(key).is_some_and(|chain| chain.requests.has_signaled(request_id))
     }
 
     /// A run takes no signals while it tries to close, and not beyond its limits.
@@ -115,7 +121,7 @@ impl Workflows {
             let text = "exceeded workflow execution limit for signal events";
             return Err(Refusal::InvalidArgument(text.into()));
         }
-        if run.close_attempted && run.task_started() {
+        if run.is_closing() {
             return Err(busy("workflow operation can not be applied because workflow is closing"));
         }
         if run.buffered.len() >= self.limits.buffered_events_count {

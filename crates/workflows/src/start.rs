@@ -48,7 +48,8 @@ impl Workflows {
         let new = self.new_run(request)?;
         let reuse = request.workflow_id_reuse_policy();
         let conflict = request.workflow_id_conflict_policy();
-        let admission = self.admit(&new.key, &request.request_id, reuse, conflict)?;
+        let policies = policies(reuse, conflict, Conflict::Fail)?;
+        let admission = self.admit(&new.key, &request.request_id, policies)?;
         if let Admission::UseExisting(run) | Admission::Repeated(run) = admission {
             let started = matches!(admission, Admission::Repeated(_));
             return Ok(Some(self.start_reply(run, started)));
@@ -81,7 +82,8 @@ impl Workflows {
         ticket: Ticket,
         effects: &mut Vec<Effect>,
     ) {
-        if !request.request_eager_execution || request.workflow_start_delay.is_some() {
+        let delay = positive(request.workflow_start_delay.as_ref());
+        if !request.request_eager_execution || delay.is_some() {
             return;
         }
         let Some(run) = self.touched.last().copied() else { return };
@@ -115,20 +117,21 @@ impl Workflows {
         &self,
         key: &ExecutionKey,
         request_id: &str,
-        reuse: Reuse,
-        conflict: Conflict,
+        (reuse, conflict): (Reuse, Conflict),
     ) -> Result<Admission, Refusal> {
-        let Some(run) = self.current(key) else { return Ok(Admission::Start) };
+        let Some(chain) = self.chains.get(key) else { return Ok(Admission::Start) };
+        let Some(run) = self.runs.get(&chain.current) else { return Ok(Admission::Start) };
         let state = &run.state;
         if !request_id.is_empty() && *state.create_request_id == *request_id {
             return Ok(Admission::Repeated(state.id));
         }
+        if let Some(run) = chain.requests.started(request_id) {
+            return Ok(Admission::Repeated(run));
+        }
         if state.is_running() {
-            return match (conflict, reuse) {
-                (Conflict::UseExisting, _) => Ok(Admission::UseExisting(state.id)),
-                (Conflict::TerminateExisting, _) | (_, Reuse::TerminateIfRunning) => {
-                    Ok(Admission::TerminateAndStart(state.id))
-                }
+            return match conflict {
+                Conflict::UseExisting => Ok(Admission::UseExisting(state.id)),
+                Conflict::TerminateExisting => Ok(Admission::TerminateAndStart(state.id)),
                 _ => Err(already_started(state, "Workflow execution is already running.")),
             };
         }
@@ -157,7 +160,7 @@ impl Workflows {
         let Admission::TerminateAndStart(run) = admission else { return };
         let Some(run) = self.runs.get(run) else { return };
         let mut tx = Transaction::begin(planner, &run.state);
-        tx.event(Attributes::WorkflowExecutionTerminatedEventAttributes(
+        tx.close_by_force(Attributes::WorkflowExecutionTerminatedEventAttributes(
             history::WorkflowExecutionTerminatedEventAttributes {
                 reason: "TerminateIfRunning WorkflowIdReusePolicy Policy".into(),
                 identity: identity.to_owned(),
@@ -247,6 +250,33 @@ impl Workflows {
         let wish = positive(request.workflow_task_timeout.as_ref());
         let most = Duration::from_secs(120);
         duration(wish.unwrap_or(self.limits.workflow_task_timeout).min(most))
+    }
+}
+
+/// The two policies in today's words, if they do not contradict each other. The deprecated
+/// TERMINATE_IF_RUNNING means TERMINATE_EXISTING for a running workflow.
+pub(crate) fn policies(
+    reuse: Reuse,
+    conflict: Conflict,
+    default: Conflict,
+) -> Result<(Reuse, Conflict), Refusal> {
+    let invalid = |text: &str| {
+        Err(Refusal::InvalidArgument(format!("Invalid WorkflowIDReusePolicy: {text}.")))
+    };
+    match (reuse, conflict) {
+        (Reuse::TerminateIfRunning, Conflict::Unspecified) => {
+            Ok((Reuse::AllowDuplicate, Conflict::TerminateExisting))
+        }
+        (Reuse::TerminateIfRunning, _) => invalid(
+            "WORKFLOW_ID_REUSE_POLICY_TERMINATE_IF_RUNNING cannot be used together with a \
+             WorkflowIDConflictPolicy",
+        ),
+        (Reuse::RejectDuplicate, Conflict::TerminateExisting) => invalid(
+            "WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE cannot be used together with \
+             WorkflowIdConflictPolicy WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING",
+        ),
+        (reuse, Conflict::Unspecified) => Ok((reuse, default)),
+        policies => Ok(policies),
     }
 }
 

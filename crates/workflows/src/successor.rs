@@ -53,6 +53,7 @@ pub(crate) fn continue_as_new(
     let named = a.workflow_type.clone().filter(|kind| !kind.name.is_empty());
     let queue = a.task_queue.as_ref().filter(|queue| !queue.name.is_empty());
     let queue = queue.map_or_else(|| tx.run.task_queue(), |queue| queue.name.as_str());
+    let retry_policy = a.retry_policy.clone().map(activity::with_defaults);
     let run_timeout = positive(a.workflow_run_timeout.as_ref()).map(duration);
     let task_timeout = positive(a.workflow_task_timeout.as_ref()).map(duration);
     let fields = |map: &Arc<std::collections::BTreeMap<String, common::Payload>>| {
@@ -71,7 +72,7 @@ pub(crate) fn continue_as_new(
         initiator: Initiator::Workflow as i32,
         continued_failure: a.failure.clone(),
         last_completion_result: a.last_completion_result.clone(),
-        retry_policy: a.retry_policy.clone().or_else(|| old.retry_policy.clone()),
+        retry_policy: retry_policy.or_else(|| old.retry_policy.clone()),
         attempt: 1,
         first_workflow_task_backoff: a.backoff_start_interval,
         memo: Some(memo),
@@ -140,7 +141,7 @@ pub(crate) fn create(
         run: next.run.into(),
         namespace: Id::from(old.key.namespace),
         workflow_id: old.key.workflow_id.to_string(),
-        request_id: planner.cx.uuid().to_string(),
+        request_id: String::new(),
         first_task_at: first.0,
     };
     let state = RunState::new(next.run, old.key.clone(), &created.request_id, first);

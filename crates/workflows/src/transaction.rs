@@ -9,12 +9,14 @@ use crate::op::{
     ActivitySet, ActivityState, Buffered, Events, Op, RunCreated, Sticky, StickySet,
     WorkflowTaskSet, WorkflowTaskState,
 };
-use crate::proto::{Attributes, HistoryEvent, enums, history, timestamp};
+use crate::proto::{Attributes, HistoryEvent, common, enums, history, timestamp};
 use crate::run::RunState;
 use base::{RunId, Timestamp};
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
+
+/// Whose work it is when the server itself ends something.
+pub(crate) const SERVER_IDENTITY: &str = "history-service";
 
 pub(crate) struct Transaction<'p, 'a, 'e> {
     pub(crate) planner: &'p mut Planner<'a, 'e>,
@@ -30,9 +32,17 @@ pub(crate) struct Transaction<'p, 'a, 'e> {
     created: Option<RunCreated>,
     task_before: Option<WorkflowTaskState>,
     sticky_before: Option<Sticky>,
+    /// The task that failed last wanted to close the run over events it had not seen.
+    pub(crate) close_attempted: bool,
+    /// A task is due even while the first one waits for a start delay or a retry's backoff.
+    pub(crate) ends_backoff: bool,
     events: Vec<HistoryEvent>,
-    flushed: Range<usize>,
+    /// Positions in `events` of those that were buffered by earlier entries.
+    flushed: Vec<usize>,
+    /// Came from outside while a task is with a worker: their ids follow when it ends.
     buffered: Vec<HistoryEvent>,
+    /// Came from outside while none is: their ids follow at the end of this change.
+    fresh: Vec<HistoryEvent>,
     dirty: BTreeSet<i64>,
     /// Activities that became ready here.
     ready: Vec<i64>,
@@ -51,9 +61,12 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
             task_before: run.task.clone(),
             sticky_before: run.sticky.clone(),
             run: run.clone(),
+            close_attempted: false,
+            ends_backoff: false,
             events: Vec::new(),
-            flushed: 0..0,
+            flushed: Vec::new(),
             buffered: Vec::new(),
+            fresh: Vec::new(),
             dirty: BTreeSet::new(),
             ready: Vec::new(),
         }
@@ -92,26 +105,42 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
         })
     }
 
-    /// Adds an event that came from outside: it waits if a workflow task is with a worker.
+    /// Adds an event that came from outside. It has its effect at once, but its place only when
+    /// no workflow task is with a worker, and behind the events of this task's commands.
     pub(crate) fn happen(&mut self, attributes: Attributes) {
         let event = self.make(attributes);
+        self.happen_so(event);
+    }
+
+    /// Like [`Transaction::happen`], with the links of the request.
+    pub(crate) fn happen_linked(&mut self, attributes: Attributes, links: &[common::Link]) {
+        let event = HistoryEvent { links: links.to_vec(), ..self.make(attributes) };
+        self.happen_so(event);
+    }
+
+    fn happen_so(&mut self, event: HistoryEvent) {
         self.wants_task = true;
         if self.run.task_started() {
             self.run.buffer_event(&event);
             self.buffered.push(event);
         } else {
-            self.push(event);
+            self.run.take_effect(&event);
+            self.fresh.push(event);
         }
     }
 
-    /// Closes an activity: its STARTED event, if it was started, and the close event beside it.
-    pub(crate) fn close_activity(
-        &mut self,
-        scheduled_event_id: i64,
-        close: impl FnOnce(i64) -> Attributes,
-    ) {
+    /// Ends the run from outside: a task that is with a worker fails, what has waited for it goes
+    /// on record, and then the run is closed.
+    pub(crate) fn close_by_force(&mut self, close: Attributes) {
+        self.fail_task_by_force();
+        self.flush();
+        self.event(close);
+    }
+
+    /// Closes an activity: its STARTED event, if it was started, and the close event, which learns
+    /// the id of the former when it gets its own.
+    pub(crate) fn close_activity(&mut self, scheduled_event_id: i64, close: Attributes) {
         let Some(activity) = self.run.activities.get(&scheduled_event_id) else { return };
-        let mut started_event_id = 0;
         if activity.is_started() {
             let started = history::ActivityTaskStartedEventAttributes {
                 scheduled_event_id,
@@ -122,21 +151,11 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
                 ..Default::default()
             };
             let started_at = crate::op::at(activity.state.started_at);
-            if !self.run.task_started() {
-                started_event_id = self.run.next_event_id;
-            }
-            self.happen(Attributes::ActivityTaskStartedEventAttributes(started));
+            let event = self.make(Attributes::ActivityTaskStartedEventAttributes(started));
             // The event tells when the attempt really began.
-            let last = if self.run.task_started() {
-                self.buffered.last_mut()
-            } else {
-                self.events.last_mut()
-            };
-            if let Some(event) = last {
-                event.event_time = Some(timestamp(started_at));
-            }
+            self.happen_so(HistoryEvent { event_time: Some(timestamp(started_at)), ..event });
         }
-        self.happen(close(started_event_id));
+        self.happen(close);
         self.dirty.remove(&scheduled_event_id);
     }
 
@@ -207,10 +226,10 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
     /// A history at its limit ends the run, as on the real server.
     fn limit_history(&mut self) {
         if self.run.next_event_id > self.planner.limits.history_event_count {
-            self.event(Attributes::WorkflowExecutionTerminatedEventAttributes(
+            self.close_by_force(Attributes::WorkflowExecutionTerminatedEventAttributes(
                 history::WorkflowExecutionTerminatedEventAttributes {
                     reason: "Workflow history count exceeds limit.".into(),
-                    identity: "history-service".into(),
+                    identity: SERVER_IDENTITY.into(),
                     ..Default::default()
                 },
             ));
@@ -224,12 +243,13 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
         let flushed = self.flush();
         let untouched = self.run.task.is_some() && self.run.task == self.task_before;
         match &self.run.task {
-            None if self.wants_task && !self.run.in_backoff(self.now()) => {
+            None if self.wants_task && !self.waits_for_backoff() => {
                 let attempt = if flushed { 1 } else { self.next_attempt };
                 self.schedule_task(attempt);
             }
             Some(task) if untouched && task.attempt > 1 && !self.events.is_empty() => {
                 // Something happened meanwhile: the transient task becomes a normal one.
+                self.close_attempted = task.close_attempted;
                 self.run.task = None;
                 self.schedule_task(1);
             }
@@ -238,27 +258,36 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
         self.start_task_if_polled();
     }
 
-    /// Gives the buffered events their ids: in order of arrival, but closes of activities last.
+    /// A task that was pending already cannot be the one that waits.
+    fn waits_for_backoff(&self) -> bool {
+        !self.ends_backoff && self.task_before.is_none() && self.run.in_backoff(self.now())
+    }
+
+    /// Gives the waiting events their ids: in order of arrival, but closes of activities last.
     fn flush(&mut self) -> bool {
-        if self.run.buffered.is_empty() {
+        let mut waiting = std::mem::take(&mut self.run.buffered);
+        waiting.truncate(waiting.len() - self.buffered.len().min(waiting.len()));
+        let fresh = std::mem::take(&mut self.buffered).into_iter().chain(self.fresh.drain(..));
+        let waiting = waiting.into_iter().map(|event| (Arc::unwrap_or_clone(event), true));
+        let all = waiting.chain(fresh.map(|event| (event, false)));
+        let (closes, others): (Vec<_>, Vec<_>) =
+            all.partition(|(event, _)| closes_activity(event).is_some());
+        if closes.is_empty() && others.is_empty() {
             return false;
         }
-        let waiting = std::mem::take(&mut self.run.buffered);
-        let (closes, others): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|event| closes_activity(event).is_some());
-        let from = self.events.len();
         let mut started = HashMap::new();
-        for event in others.into_iter().chain(closes) {
-            let mut event = Arc::unwrap_or_clone(event);
+        for (mut event, buffered) in others.into_iter().chain(closes) {
             event.event_id = self.run.next_event_id;
             if let Some(Attributes::ActivityTaskStartedEventAttributes(a)) = &event.attributes {
                 started.insert(a.scheduled_event_id, event.event_id);
             }
             wire_started(&mut event, &started);
             self.run.apply_event(&event, true);
+            if buffered {
+                self.flushed.push(self.events.len());
+            }
             self.events.push(event);
         }
-        self.flushed = from..self.events.len();
         self.wants_task = true;
         true
     }
@@ -288,7 +317,7 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
             let events = Events { run: run.id, events: self.events, flushed: self.flushed };
             plan.push(Op::Events(events));
         }
-        if !self.buffered.is_empty() {
+        if run.is_running() && !self.buffered.is_empty() {
             plan.push(Op::Buffered(Buffered { run: id, events: self.buffered }));
         }
         for scheduled_event_id in self.dirty {

@@ -10,7 +10,7 @@ use crate::proto::{
     Attributes, HistoryEvent, enums, failure, history, normal_queue, service, taskqueue, timestamp,
 };
 use crate::run::RunState;
-use crate::transaction::Transaction;
+use crate::transaction::{SERVER_IDENTITY, Transaction};
 use base::Timestamp;
 use enums::{SuggestContinueAsNewReason, TimeoutType, WorkflowTaskFailedCause};
 use std::time::Duration;
@@ -49,6 +49,7 @@ impl Transaction<'_, '_, '_> {
                 .as_ref()
                 .map_or(0, |sticky| now.0.saturating_add(sticky.schedule_to_start)),
             sticky_queue: sticky.map(|sticky| sticky.queue),
+            close_attempted: self.close_attempted,
             ..WorkflowTaskState::default()
         });
     }
@@ -152,20 +153,36 @@ impl Transaction<'_, '_, '_> {
     /// Ends the started task as failed; a new attempt follows.
     pub(crate) fn fail_task(&mut self, why: TaskFailure) {
         let Some(task) = self.run.task.take() else { return };
-        let attempt = task.attempt;
-        if attempt == 1 {
-            self.event(Attributes::WorkflowTaskFailedEventAttributes(
-                history::WorkflowTaskFailedEventAttributes {
-                    scheduled_event_id: task.scheduled_event_id,
-                    started_event_id: task.started_event_id,
-                    cause: why.cause as i32,
-                    failure: why.failure,
-                    identity: why.identity,
-                    ..Default::default()
-                },
-            ));
-        }
+        self.close_attempted = why.cause == WorkflowTaskFailedCause::UnhandledCommand;
+        self.record_failure(&task, why);
         self.retry_task(&task);
+    }
+
+    /// The run is about to be closed from outside: no new attempt follows.
+    pub(crate) fn fail_task_by_force(&mut self) {
+        let Some(task) = self.run.task.take().filter(|task| task.started_event_id != 0) else {
+            return;
+        };
+        let cause = WorkflowTaskFailedCause::ForceCloseCommand;
+        let identity = SERVER_IDENTITY.to_owned();
+        self.record_failure(&task, TaskFailure { cause, failure: None, identity });
+    }
+
+    /// A transient task leaves no trace in history.
+    fn record_failure(&mut self, task: &WorkflowTaskState, why: TaskFailure) {
+        if task.attempt > 1 {
+            return;
+        }
+        self.event(Attributes::WorkflowTaskFailedEventAttributes(
+            history::WorkflowTaskFailedEventAttributes {
+                scheduled_event_id: task.scheduled_event_id,
+                started_event_id: task.started_event_id,
+                cause: why.cause as i32,
+                failure: why.failure,
+                identity: why.identity,
+                ..Default::default()
+            },
+        ));
     }
 
     /// The started task was not completed in time, or a sticky one was not started in time.
