@@ -60,6 +60,20 @@ pub(crate) trait Machines: Send + 'static {
     fn returned(reply: Self::Reply) -> Vec<Self::Ask>;
 }
 
+/// What follows from ops and asks, to be held until it is durable.
+pub(crate) struct Effects<M: Machines + ?Sized> {
+    /// Answers to tickets.
+    pub(crate) replies: Vec<(Ticket, Result<M::Reply, Error>)>,
+    /// What readers of the log will see.
+    pub(crate) publications: Vec<M::Publication>,
+}
+
+impl<M: Machines + ?Sized> Default for Effects<M> {
+    fn default() -> Effects<M> {
+        Effects { replies: Vec::new(), publications: Vec::new() }
+    }
+}
+
 /// What the machines say to an ask.
 pub(crate) struct Decision<M: Machines + ?Sized> {
     /// To be journaled as one entry. Empty for refusals and reads.
@@ -94,19 +108,5 @@ impl<M: Machines + ?Sized> Decision<M> {
             follow_up: None,
             room: Room::Common,
         }
-    }
-}
-
-/// What follows from ops and asks, to be held until it is durable.
-pub(crate) struct Effects<M: Machines + ?Sized> {
-    /// Answers to tickets.
-    pub(crate) replies: Vec<(Ticket, Result<M::Reply, Error>)>,
-    /// What readers of the log will see.
-    pub(crate) publications: Vec<M::Publication>,
-}
-
-impl<M: Machines + ?Sized> Default for Effects<M> {
-    fn default() -> Effects<M> {
-        Effects { replies: Vec::new(), publications: Vec::new() }
     }
 }

@@ -1,3 +1,5 @@
+//! The published log with batches and bytes of the test's own.
+
 use super::*;
 use base::Uuid;
 use std::time::Duration;
