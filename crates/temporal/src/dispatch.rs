@@ -5,6 +5,7 @@
 //! passing trouble. Both are answered in the words of Temporal's server, which SDKs look for.
 
 use crate::budget::ReceiveBudget;
+use crate::status;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -52,7 +53,7 @@ where
             let answer = self.health.call(request);
             Box::pin(async move { Ok(reworded(answer.await?, &path)) })
         } else {
-            let status = unknown(service, method);
+            let status = status::unknown_method(service, method);
             Box::pin(async move { Ok(status.into_http()) })
         }
     }
@@ -61,11 +62,6 @@ where
 /// `/package.Service/Method`.
 fn split(path: &str) -> (&str, &str) {
     path.trim_start_matches('/').split_once('/').unwrap_or((path, ""))
-}
-
-/// UNIMPLEMENTED in the words of grpc-go.
-fn unknown(service: &str, method: &str) -> Status {
-    Status::unimplemented(format!("unknown method {method} for service {service}"))
 }
 
 /// The same response, or a better error. Only an error without a body has its status in the
@@ -82,7 +78,7 @@ fn better(status: &Status, path: &str) -> Option<Status> {
     match status.code() {
         Code::Unimplemented if message.is_empty() => {
             let (service, method) = split(path);
-            Some(unknown(service, method))
+            Some(status::unknown_method(service, method))
         }
         Code::OutOfRange if message.starts_with("Error, decoded message length too large") => {
             let [found, limit] = numbers(message);

@@ -23,34 +23,41 @@ pub(crate) fn accept(
     let (sender, receiver) = mpsc::channel(1);
     let permits = Arc::new(Semaphore::new(connections_max));
     tokio::spawn(async move {
-        while let Ok(permit) = permits.clone().acquire_owned().await {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+        loop {
+            let connection = tokio::select! {
+                connection = next(&listener, &permits) => connection,
                 () = sender.closed() => return,
             };
-            match accepted {
-                Ok((stream, _)) => {
-                    let _ = stream.set_nodelay(true);
-                    let connection = Connection { stream, _permit: permit };
-                    if sender.send(Ok(connection)).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+            if sender.send(Ok(connection)).await.is_err() {
+                return;
             }
         }
     });
     ReceiverStream::new(receiver)
 }
 
+async fn next(listener: &TcpListener, permits: &Arc<Semaphore>) -> Connection {
+    let permit = Arc::clone(permits).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                return Connection { stream, _permit: permit };
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
 /// An open connection; it counts until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    _permit: OwnedSemaphorePermit,
+    /// `None` never happens: the semaphore is not closed.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connected for Connection {

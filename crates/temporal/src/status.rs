@@ -73,6 +73,12 @@ fn of_refusal(refusal: Refusal) -> Status {
     }
 }
 
+/// UNIMPLEMENTED, in the words of grpc-go.
+pub(crate) fn unknown_method(service: &str, method: &str) -> Status {
+    let message = format!("unknown method {method} for service {service}");
+    Status::unimplemented(shortened(message))
+}
+
 /// RESOURCE_EXHAUSTED, with cause and scope.
 pub(crate) fn exhausted(message: &str, cause: Cause, scope: Scope) -> Status {
     let detail =

@@ -212,6 +212,12 @@ impl Running {
         Running { address, client, stop, server }
     }
 
+    /// The same without the connection that it came with.
+    pub(crate) fn without_client(self) -> Running {
+        let nowhere = Channel::from_static("http://127.0.0.1:1").connect_lazy();
+        Running { client: Client(nowhere), ..self }
+    }
+
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         self.server.await.unwrap().unwrap();

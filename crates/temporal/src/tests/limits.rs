@@ -1,15 +1,17 @@
 //! Requests that are too large, not protobuf, not gzip, or not HTTP at all.
 
-use super::fake::{Answer, Fake, Running, frame};
+use super::fake::{Answer, Client, Fake, Running, frame};
 use crate::options::Options;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 use std::io::Write;
+use std::time::Duration;
 use temporalio_protos::temporal::api::workflowservice::v1::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 use workflows::{Ask, Reply};
 
@@ -87,6 +89,47 @@ async fn unfinished_requests_have_a_budget_together() {
     let client = running.client.clone();
     while client.call::<_, ()>("SignalWorkflowExecution", signal(200_000)).await.is_err() {}
     running.stop().await;
+}
+
+/// The next connection waits until one is closed.
+#[tokio::test]
+async fn connections_have_a_limit() {
+    let running = running(Options { connections_max: 1, ..Options::default() }).await;
+    let Running { client: first, address, .. } = &running;
+    let () = first.call("SignalWorkflowExecution", signal(100)).await.unwrap();
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+    let second = tokio::spawn(async move {
+        Client(channel).call::<_, ()>("SignalWorkflowExecution", signal(100)).await
+    });
+    for _ in 0..20 {
+        let () = first.call("SignalWorkflowExecution", signal(100)).await.unwrap();
+        assert!(!second.is_finished());
+    }
+    let stopping = running.without_client();
+    second.await.unwrap().unwrap();
+    stopping.stop().await;
+}
+
+/// A client that does not finish its request cannot hold up the end.
+#[tokio::test]
+async fn the_server_stops_in_time_whatever_clients_do() {
+    let (fake, mut events) = Fake::new(|_| Answer::Never);
+    let running = Running::start(fake, Options::default()).await;
+    let client = running.client.clone();
+    let mut half = frame(false, &[0; 2000]);
+    half.truncate(1000);
+    let unfinished =
+        tokio::spawn(async move { client.send_unfinished("ShutdownWorker", half).await });
+    let client = running.client.clone();
+    let unanswered =
+        tokio::spawn(async move { client.call::<_, ()>("SignalWorkflowExecution", ()).await });
+    // On one connection, requests arrive in the order in which they were sent.
+    events.recv().await.unwrap();
+    let began = tokio::time::Instant::now();
+    running.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    unfinished.abort();
+    unanswered.abort();
 }
 
 /// A thousandfold bomb: 256 MiB in 256 KiB. It is unpacked up to the limit and no further.
