@@ -5,6 +5,11 @@ use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+const SERVE_HELP: &str = "\
+Exit codes: 0 stopped or checked, 1 failed, 2 wrong command line or configuration.
+Logs go to stderr; MAINSTAY_LOG (or RUST_LOG) says which, as in MAINSTAY_LOG=bridge=debug.
+The repository shows every key of the configuration in crates/mainstay/example.toml.";
+
 /// Facts in a log, intent in workflows, one binary: Kafka's protocol and Temporal's on one
 /// journal.
 #[derive(Debug, Parser)]
@@ -23,8 +28,9 @@ pub(crate) enum Command {
     Demo(demo::Options),
 }
 
-/// Exit codes: 0 stopped or checked, 1 failed, 2 wrong command line or configuration.
+/// What `serve` is told.
 #[derive(Debug, Args)]
+#[command(after_help = SERVE_HELP)]
 pub(crate) struct Serve {
     /// Directory that holds everything the node keeps; made if it is missing.
     #[arg(long, value_name = "DIR", required_unless_present = "check")]
