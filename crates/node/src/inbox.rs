@@ -98,6 +98,7 @@ struct State<A, R> {
     forgotten: VecDeque<Ticket>,
     others_in_a_row: u32,
     sleeping: bool,
+    /// Produces are not taken: too many bytes wait for the disk already.
     throttled: bool,
     poked: bool,
     closed: bool,
@@ -241,13 +242,19 @@ impl<A, R> Inbox<A, R> {
         let _ = self.closing.acquire().await;
     }
 
-    /// What to do next; waits at most `wait` for it.
-    pub(crate) fn next(&self, wait: Option<Duration>, produces: Produces) -> Work<A, R> {
+    /// What to do next; waits at most `wait` for it. Takes produces only while `takes_produces`
+    /// says so, which is asked under the lock: whoever makes it true and then calls
+    /// [`Inbox::poke_if_throttled`] finds the writer either before the question or asleep.
+    pub(crate) fn next(
+        &self,
+        wait: Option<Duration>,
+        takes_produces: impl Fn() -> bool,
+    ) -> Work<A, R> {
         let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
         let mut state = self.lock();
-        state.throttled = produces == Produces::Throttled;
         loop {
-            if let Some(work) = state.take(produces) {
+            state.throttled = !takes_produces();
+            if let Some(work) = state.take() {
                 return work;
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -286,16 +293,8 @@ impl<A, R> Inbox<A, R> {
     }
 }
 
-/// Whether the writer takes produces now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Produces {
-    Taken,
-    /// Too many bytes wait for the disk already.
-    Throttled,
-}
-
 impl<A, R> State<A, R> {
-    fn take(&mut self, produces: Produces) -> Option<Work<A, R>> {
+    fn take(&mut self) -> Option<Work<A, R>> {
         if self.closed {
             return Some(Work::Closed);
         }
@@ -305,14 +304,14 @@ impl<A, R> State<A, R> {
         if let Some(ask) = self.posted.pop_front() {
             return Some(Work::Posted(ask));
         }
-        if let Some(request) = self.take_request(produces) {
+        if let Some(request) = self.take_request() {
             return Some(Work::Request(request));
         }
         std::mem::take(&mut self.poked).then_some(Work::Nothing)
     }
 
-    fn take_request(&mut self, produces: Produces) -> Option<Request<A, R>> {
-        let produce_waits = produces == Produces::Taken && !self.produces.is_empty();
+    fn take_request(&mut self) -> Option<Request<A, R>> {
+        let produce_waits = !self.throttled && !self.produces.is_empty();
         if produce_waits && (self.others.is_empty() || self.others_in_a_row >= OTHERS_PER_PRODUCE) {
             self.others_in_a_row = 0;
             return self.produces.pop_front();
@@ -357,8 +356,8 @@ mod tests {
         inbox.push(lane, request);
     }
 
-    fn taken(inbox: &Inbox<u32, ()>, produces: Produces) -> Option<u32> {
-        match inbox.next(Some(Duration::ZERO), produces) {
+    fn taken(inbox: &Inbox<u32, ()>, produces: bool) -> Option<u32> {
+        match inbox.next(Some(Duration::ZERO), || produces) {
             Work::Request(request) => Some(request.ask),
             Work::Posted(ask) => Some(ask),
             _ => None,
@@ -373,14 +372,14 @@ mod tests {
             push(&inbox, Lane::Other, ask);
         }
         inbox.post(2_000);
-        assert_eq!(taken(&inbox, Produces::Taken), Some(2_000));
-        let order: Vec<u32> = (0..21).filter_map(|_| taken(&inbox, Produces::Taken)).collect();
+        assert_eq!(taken(&inbox, true), Some(2_000));
+        let order: Vec<u32> = (0..21).filter_map(|_| taken(&inbox, true)).collect();
         let expected: Vec<u32> = (0..16).chain([1_000]).chain(16..20).collect();
         assert_eq!(order, expected);
         push(&inbox, Lane::Produce, 1_001);
-        assert_eq!(taken(&inbox, Produces::Throttled), None);
+        assert_eq!(taken(&inbox, false), None);
         inbox.poke_if_throttled();
-        assert_eq!(taken(&inbox, Produces::Taken), Some(1_001));
+        assert_eq!(taken(&inbox, true), Some(1_001));
     }
 
     #[tokio::test]
@@ -401,7 +400,7 @@ mod tests {
         assert_eq!(inbox.admit().err(), Some(Error::Stopping));
         let closed = inbox.room(Lane::Other, 1, WhenFull::Wait).await;
         assert_eq!(closed.err(), Some(Error::Stopping));
-        assert!(matches!(inbox.next(None, Produces::Taken), Work::Closed));
+        assert!(matches!(inbox.next(None, || true), Work::Closed));
     }
 
     #[test]
@@ -411,7 +410,7 @@ mod tests {
         let writer = std::thread::spawn({
             let (inbox, woken) = (Arc::clone(&inbox), Arc::clone(&woken));
             move || {
-                let work = inbox.next(None, Produces::Taken);
+                let work = inbox.next(None, || true);
                 woken.store(matches!(work, Work::Forget(Ticket(7))), Ordering::SeqCst);
             }
         });

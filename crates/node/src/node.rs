@@ -33,6 +33,9 @@ pub struct Limits {
     pub other_inbox_bytes: usize,
     /// Requests under way, long polls included. When they are more, they are refused.
     pub requests_count: usize,
+    /// Bytes that may wait for the disk before produces are no longer taken. At most half of the
+    /// journal's own limit, at which it would make the writer wait.
+    pub unsynced_bytes: usize,
     /// Bytes appended last that are kept in memory for readers.
     pub hot_tail_bytes: usize,
     /// Tasks of the queue `mainstay` that are served at the same time.
@@ -45,6 +48,7 @@ impl Default for Limits {
             produce_inbox_bytes: 32 << 20,
             other_inbox_bytes: 32 << 20,
             requests_count: 65_536,
+            unsynced_bytes: 32 << 20,
             hot_tail_bytes: 32 << 20,
             publishers_count: 32,
         }
@@ -161,6 +165,7 @@ impl Node {
             held: Arc::new(held),
             waiting: HashMap::new(),
             due_after: None,
+            unsynced_bytes_max: limits.unsynced_bytes,
             crash_point: options.crash_point,
             paranoid: options.paranoid,
         };

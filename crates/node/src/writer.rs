@@ -7,7 +7,7 @@
 use crate::entry;
 use crate::error::Error;
 use crate::held::{Answer, Held, Release};
-use crate::inbox::{Inbox, Principal, Produces, Request, Slot, Work};
+use crate::inbox::{Inbox, Principal, Request, Slot, Work};
 use crate::journal_port::Append;
 use crate::machines::{Decision, Effects, Machines};
 use crate::{Clock, CrashPoint};
@@ -17,10 +17,6 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Bytes that may wait for the disk before the writer stops taking produces.
-/// Half of the journal's own limit, at which it would make the writer wait.
-const UNSYNCED_BYTES_MAX: usize = 32 << 20;
 
 /// That many asks of time are served before the inbox is looked at again.
 const DUE_IN_A_ROW: usize = 64;
@@ -44,6 +40,8 @@ pub(crate) struct Writer<M: Machines, J: Append> {
     pub(crate) waiting: HashMap<Ticket, Box<dyn Slot<M::Reply>>>,
     /// Set while the disk is too full for what time asks.
     pub(crate) due_after: Option<Timestamp>,
+    /// Bytes that may wait for the disk before produces are no longer taken.
+    pub(crate) unsynced_bytes_max: usize,
     /// Where a test wants the node to die.
     pub(crate) crash_point: Option<CrashPoint>,
     /// Check all invariants after every entry: for tests.
@@ -60,12 +58,8 @@ impl<M: Machines, J: Append> Writer<M, J> {
     fn turn(&mut self) -> ControlFlow<()> {
         let now = self.clock.now();
         let wait = self.serve_due(now)?;
-        let produces = if self.held.unsynced_bytes() < UNSYNCED_BYTES_MAX {
-            Produces::Taken
-        } else {
-            Produces::Throttled
-        };
-        match self.inbox.next(wait, produces) {
+        let takes_produces = || self.held.unsynced_bytes() < self.unsynced_bytes_max;
+        match self.inbox.next(wait, takes_produces) {
             Work::Request(request) => self.serve(request),
             Work::Posted(ask) => self.carry_out(ask, self.inbox.ticket(), None).1,
             Work::Forget(ticket) => {
@@ -106,7 +100,8 @@ impl<M: Machines, J: Append> Writer<M, J> {
             };
             let (outcome, flow) = self.carry_out(ask, self.inbox.ticket(), None);
             flow?;
-            if outcome == Outcome::Full {
+            if let Err(error) = outcome {
+                tracing::error!(%error, "what time asks for cannot be done now");
                 self.due_after = Some(now.after(FULL_RETRY));
                 return ControlFlow::Continue(Some(FULL_RETRY));
             }
@@ -119,7 +114,7 @@ impl<M: Machines, J: Append> Writer<M, J> {
         ask: M::Ask,
         ticket: Ticket,
         slot: Option<Box<dyn Slot<M::Reply>>>,
-    ) -> (Outcome, ControlFlow<()>) {
+    ) -> (Result<(), Error>, ControlFlow<()>) {
         let cx = Cx { now: self.clock.now(), entropy: &*self.entropy };
         let decision = self.machines.decide(ask, ticket, &cx);
         let mut effects = Effects::default();
@@ -127,8 +122,9 @@ impl<M: Machines, J: Append> Writer<M, J> {
             match append(&mut self.machines, &mut self.journal, &decision, &cx, &mut effects) {
                 Ok(appended) => appended,
                 Err(error) => {
-                    self.hold(0, Vec::new(), slot.map(|slot| (slot, Err(error))), effects);
-                    return (Outcome::Full, ControlFlow::Continue(()));
+                    let answer = slot.map(|slot| (slot, Err(error.clone())));
+                    self.hold(0, Vec::new(), answer, effects);
+                    return (Err(error), ControlFlow::Continue(()));
                 }
             };
         let answer = match (decision.answer, slot) {
@@ -150,7 +146,7 @@ impl<M: Machines, J: Append> Writer<M, J> {
             self.machines.check();
         }
         self.hold(entry_bytes, blobs, answer, effects);
-        (Outcome::Done, self.crash_here(lsn))
+        (Ok(()), self.crash_here(lsn))
     }
 
     fn hold(
@@ -190,13 +186,6 @@ impl<M: Machines, J: Append> Writer<M, J> {
             _ => ControlFlow::Continue(()),
         }
     }
-}
-
-/// Whether an ask was carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Done,
-    Full,
 }
 
 /// What an ask has put into the journal.

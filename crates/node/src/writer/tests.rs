@@ -246,6 +246,7 @@ impl Engine {
             held: Arc::clone(&held),
             waiting: HashMap::new(),
             due_after: None,
+            unsynced_bytes_max: 1,
             crash_point,
             paranoid: true,
         };
@@ -266,12 +267,12 @@ impl Engine {
     }
 
     async fn send(&self, ask: Ask) -> Pending<Counter> {
-        let way = Way {
-            lane: Lane::Other,
-            size_bytes: 1,
-            when_full: WhenFull::Wait,
-            principal: Principal::Anonymous,
-        };
+        self.send_in(Lane::Other, ask).await
+    }
+
+    async fn send_in(&self, lane: Lane, ask: Ask) -> Pending<Counter> {
+        let way =
+            Way { lane, size_bytes: 1, when_full: WhenFull::Wait, principal: Principal::Anonymous };
         self.caller.send(ask, way).await.unwrap()
     }
 
@@ -330,6 +331,24 @@ async fn a_full_disk_refuses_writes_and_serves_reads() {
     assert_eq!(engine.ask(Ask::Read).await, Ok(0));
     engine.disk.full.store(false, Ordering::SeqCst);
     assert_eq!(engine.ask(Ask::Add(1)).await, Ok(1));
+    engine.stop();
+}
+
+#[tokio::test]
+async fn when_the_disk_is_behind_only_produces_wait() {
+    let engine = Engine::start(None);
+    for round in 0..200 {
+        let allowed = engine.disk.state.lock().unwrap().tip;
+        engine.disk.change(|state| state.allowed = allowed);
+        let first = engine.send_in(Lane::Produce, Ask::Add(1)).await;
+        wait_until(&engine.disk, |state| state.tip == allowed + 1);
+        let second = engine.send_in(Lane::Produce, Ask::Add(1)).await;
+        let read = engine.send(Ask::Read).await;
+        engine.disk.allow_all();
+        assert_eq!(first.await.map(Unclaimed::claim), Ok(2 * round + 1));
+        assert_eq!(read.await.map(Unclaimed::claim), Ok(2 * round + 1));
+        assert_eq!(second.await.map(Unclaimed::claim), Ok(2 * round + 2));
+    }
     engine.stop();
 }
 
