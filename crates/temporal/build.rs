@@ -5,9 +5,14 @@
 //! no code, and `dispatch.rs` answers it by name. The responses that carry a history are copied
 //! into the package `mainstay.twins`, where `history` is `bytes`: the same bytes on the wire, but
 //! serving a history is then a copy of the journal's bytes and never a decode.
+//!
+//! A table goes beside the code: which fields of the requests are messages, or repeated, so that
+//! `elements.rs` can count them before anything is decoded.
 
 use prost::Message;
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::{env, fs};
 use tonic_prost_build::FileDescriptorSet;
@@ -51,8 +56,11 @@ const TWINS: &[&str] = &[
 const SERVICE_PACKAGE: &str = "temporal.api.workflowservice.v1";
 const TWIN_PACKAGE: &str = "mainstay.twins";
 const HISTORY: &str = ".temporal.api.history.v1.History";
-/// `google.protobuf.FieldDescriptorProto.Type.TYPE_BYTES`.
+// Of `google.protobuf.FieldDescriptorProto`.
+const TYPE_STRING: i32 = 9;
+const TYPE_MESSAGE: i32 = 11;
 const TYPE_BYTES: i32 = 12;
+const LABEL_REPEATED: i32 = 3;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = env::var("DEP_TEMPORALIO_PROTOS_DESCRIPTOR_PATH")?;
@@ -63,6 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     add_twins(&mut descriptors)?;
     serve_only_what_is_served(&mut descriptors)?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("elements.rs"), table_of_elements(&descriptors)?)?;
     tonic_prost_build::configure()
         .build_client(false)
         .build_transport(false)
@@ -144,4 +153,69 @@ fn twin_of(type_name: &str) -> Option<String> {
     let name = type_name.strip_prefix('.')?.strip_prefix(SERVICE_PACKAGE)?.strip_prefix('.')?;
     let outer = name.split('.').next()?;
     TWINS.contains(&outer).then(|| format!(".{TWIN_PACKAGE}.{name}"))
+}
+
+/// Two constants. `MESSAGES`: for each message that a request can contain, its fields that hold
+/// elements, by number, with the index of the field's message (`LEAF` for text and bytes).
+/// `REQUESTS`: the requests by name, sorted, with their indexes.
+fn table_of_elements(descriptors: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
+    let messages = element_fields(descriptors);
+    let services = descriptors.file.iter().flat_map(|file| &file.service);
+    let methods = services.flat_map(|service| &service.method);
+    let mut requests: Vec<&str> = methods.map(|method| method.input_type()).collect();
+    requests.sort_unstable();
+    let mut reached = requests.clone();
+    let mut table = "const MESSAGES: &[&[(u64, usize)]] = &[\n".to_owned();
+    let mut at = 0;
+    while let Some(name) = reached.get(at) {
+        at += 1;
+        table.push_str("    &[");
+        for (number, child) in messages.get(*name).ok_or("a field has an unknown type")? {
+            let index = child.as_deref().map(|child| index_of(child, &mut reached));
+            let index = index.map_or("LEAF".to_owned(), |index| index.to_string());
+            write!(table, "({number}, {index}), ")?;
+        }
+        table.push_str("],\n");
+    }
+    table.push_str("];\nconst REQUESTS: &[(&str, usize)] = &[\n");
+    for (index, name) in requests.iter().enumerate() {
+        let name = name.rsplit('.').next().unwrap_or_default();
+        writeln!(table, "    ({name:?}, {index}),")?;
+    }
+    table.push_str("];\n");
+    Ok(table)
+}
+
+fn index_of<'a>(name: &'a str, reached: &mut Vec<&'a str>) -> usize {
+    let known = reached.iter().position(|it| *it == name);
+    known.unwrap_or_else(|| {
+        reached.push(name);
+        reached.len() - 1
+    })
+}
+
+/// For each message, its fields that are messages (with their type) or repeated text or bytes.
+fn element_fields(descriptors: &FileDescriptorSet) -> BTreeMap<String, Vec<(i32, Option<String>)>> {
+    let mut messages = BTreeMap::new();
+    for file in &descriptors.file {
+        let scope = format!(".{}", file.package());
+        let mut open: Vec<_> = file.message_type.iter().map(|it| (scope.clone(), it)).collect();
+        while let Some((scope, message)) = open.pop() {
+            let name = format!("{scope}.{}", message.name());
+            open.extend(message.nested_type.iter().map(|nested| (name.clone(), nested)));
+            let fields = message.field.iter().filter_map(|field| {
+                let is_text = matches!(field.r#type.unwrap_or(0), TYPE_STRING | TYPE_BYTES);
+                match field.r#type.unwrap_or(0) {
+                    TYPE_MESSAGE => Some((field.number(), field.type_name.clone())),
+                    _ if is_text && field.label == Some(LABEL_REPEATED) => {
+                        Some((field.number(), None))
+                    }
+                    _ => None,
+                }
+            });
+            let fields = fields.collect();
+            messages.insert(name, fields);
+        }
+    }
+    messages
 }

@@ -10,6 +10,7 @@ mod codec;
 mod deadline;
 mod delivery;
 mod dispatch;
+mod elements;
 mod front;
 mod generated;
 mod history;

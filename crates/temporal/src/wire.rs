@@ -1,4 +1,5 @@
-//! The little of protobuf's wire form that is needed to cut a history without decoding it.
+//! The little of protobuf's wire form that is needed to cut a history, and to look at a request,
+//! without decoding it.
 //!
 //! A `History` is nothing but its events, one after the other: field 1, length-delimited. So the
 //! bytes of two histories, one after the other, are the history with the events of both, and the
@@ -17,6 +18,25 @@ pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
         }
     }
     None
+}
+
+/// Reads a field: its number, its bytes if it is length-delimited, and what comes after it. `None`
+/// at the end, and where the bytes are no fields.
+pub(crate) fn field(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+    let (key, rest) = varint(bytes)?;
+    let (value, rest): (&[u8], &[u8]) = match key & 7 {
+        0 => (&[], varint(rest)?.1),
+        1 => (&[], rest.get(8..)?),
+        2 => {
+            let (length, rest) = varint(rest)?;
+            rest.split_at_checked(usize::try_from(length).ok()?)?
+        }
+        5 => (&[], rest.get(4..)?),
+        // Groups have been out of use for long, but the decoder steps over them.
+        3 | 4 => (&[], rest),
+        _ => return None,
+    };
+    Some((key >> 3, value, rest))
 }
 
 /// The end positions of the events in the bytes of a `History`, in order. `None` if the bytes are
