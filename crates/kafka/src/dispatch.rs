@@ -165,15 +165,12 @@ fn start<A: Api, B: Backend>(
     }))
 }
 
-/// What is asked of the node is under way at once. What is read from the published log begins
-/// only in its turn: then it sees what the connection has produced before, and no more than one
-/// large answer is held. Groups' waits are given up with their connection, produces are not.
+/// Produces are under way at once. Everything else begins in its turn, as in Kafka: then it sees
+/// what the connection has done before, and only one answer of a connection is held in memory.
+/// Waits are given up with their connection, produces are not.
 fn pending(answer: Answer, share: Share, key: Key) -> Pending {
-    let is_eager = !matches!(
-        key,
-        Key::Fetch | Key::ListOffsets | Key::OffsetForLeaderEpoch | Key::DescribeConfigs
-    );
-    Pending { answer, is_eager, outlives_client: key == Key::Produce, share }
+    let is_produce = key == Key::Produce;
+    Pending { answer, is_eager: is_produce, outlives_client: is_produce, share }
 }
 
 impl From<backend::Error> for NoAnswer {
