@@ -1,11 +1,12 @@
 //! The decision table of executions: `testdata/*.txt` tells each scenario and what must come of
-//! it (see `script.rs` for the commands).
+//! it (see `script.rs` for the commands), and a random walk looks for what nobody thought of.
 //!
 //! They drive the machine as the node does: decide, encode, decode, apply, attend.
 
 mod command;
 mod script;
 mod show;
+mod walk;
 mod words;
 mod world;
 

@@ -128,6 +128,11 @@ impl World {
         Op::decode(op.kind, &op.body, &blobs).expect("decodes")
     }
 
+    /// All that was ever journaled.
+    pub(crate) fn ops(&self) -> impl Iterator<Item = Op> {
+        self.journal.iter().flat_map(|entry| &entry.ops).map(|op| self.decode(op))
+    }
+
     /// A machine that knows only the journal.
     pub(crate) fn rebuilt(&self) -> Workflows {
         let mut machine = Workflows::new(self.limits.clone(), 0);
