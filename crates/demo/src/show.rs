@@ -78,8 +78,10 @@ struct Show {
     client: Client,
     phase: watch::Sender<Phase>,
     keeper: JoinHandle<Result<Report, Error>>,
-    /// The consumer and the ledger: they end with the run.
-    _servants: JoinSet<()>,
+    /// The consumer of outcomes.
+    reader: JoinHandle<()>,
+    /// Ends with the run: the worker's life hangs on it.
+    _ledger: JoinSet<()>,
 }
 
 /// How the run went.
@@ -95,17 +97,18 @@ impl Show {
         let place = Place::prepare(directory.path())?;
         let node = place.start().await?;
         topics::create(place.kafka).await?;
-        let mut servants = JoinSet::new();
-        let (ledger, ledger_address) = open_ledger(&mut servants).await?;
+        let mut ledger_task = JoinSet::new();
+        let (ledger, ledger_address) = open_ledger(&mut ledger_task).await?;
         let worker = start_worker(&place, ledger_address)?;
         let client = client::connect(place.temporal).await?;
         let reader = consumer::subscribe(place.kafka)?;
-        servants.spawn(consumer::read(reader, Arc::clone(&book)));
+        let reader = tokio::spawn(consumer::read(reader, Arc::clone(&book)));
         let chaos = options.chaos.then(|| Random::new(!options.seed));
         let keeper = Keeper { place: place.clone(), node, worker, chaos, orders: options.orders };
         let phase = watch::Sender::new(Phase::Settle);
         let keeper = tokio::spawn(keeper.keep(Arc::clone(&book), phase.subscribe()));
-        Ok(Self { place, plan, book, ledger, client, phase, keeper, _servants: servants })
+        let _ledger = ledger_task;
+        Ok(Self { place, plan, book, ledger, client, phase, keeper, reader, _ledger })
     }
 
     async fn course(&mut self, options: &Options) -> Result<Course, Error> {
@@ -179,6 +182,9 @@ impl Show {
 
     /// Ends the children; a second interrupt does not wait for them.
     async fn close(&mut self, interrupt: &mut Signal) -> Result<Report, Error> {
+        // The consumer leaves its group while there is somebody to take leave of.
+        self.reader.abort();
+        let _ = (&mut self.reader).await;
         self.phase.send_replace(Phase::Stop);
         if self.keeper.is_finished() {
             return Ok(Report::default());

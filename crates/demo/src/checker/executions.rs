@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::deliveries::mailbox_of;
-use super::{Execution, History, Status, Violation};
+use super::{Execution, History, Question, Status, Violation};
 use crate::plan::Fact;
 use crate::saga::State;
 
@@ -21,6 +21,10 @@ fn check_sagas(
     executions: &HashMap<&str, &Execution>,
     found: &mut Vec<Violation>,
 ) {
+    let mut first_runs: HashMap<&str, &str> = HashMap::new();
+    for (_, outcome) in &history.outcomes {
+        first_runs.insert(&outcome.order, &outcome.first_run);
+    }
     for order in &history.orders {
         let id = &order.id;
         let Some(seen) = executions.get(id.as_str()) else {
@@ -33,14 +37,9 @@ fn check_sagas(
             Status::Missing => found.push(Violation::lost(format!("{id} has no saga"))),
             Status::Failed => found.push(Violation::wrong(format!("the saga of {id} failed"))),
         }
-        let other = history.outcomes.iter().map(|(_, outcome)| outcome).find(|outcome| {
-            outcome.order == *id
-                && !seen.first_run.is_empty()
-                && outcome.first_run != seen.first_run
-        });
-        if let Some(outcome) = other {
-            let what =
-                format!("{id} was started again: {} and {}", outcome.first_run, seen.first_run);
+        let published = first_runs.get(id.as_str()).copied().unwrap_or(&seen.first_run);
+        if !seen.first_run.is_empty() && published != seen.first_run {
+            let what = format!("{id} was started again: {published} and {}", seen.first_run);
             found.push(Violation::duplicated(what));
         }
     }
@@ -86,9 +85,11 @@ fn check_mailboxes(
 }
 
 fn check_questions(history: &History, found: &mut Vec<Violation>) {
+    let answers: HashMap<&str, &Question> =
+        history.questions.iter().map(|question| (question.order.as_str(), question)).collect();
     for order in history.orders.iter().filter(|order| order.asked) {
         let id = &order.id;
-        match history.questions.iter().find(|question| question.order == *id) {
+        match answers.get(id.as_str()) {
             None => found.push(Violation::lost(format!("{id} was not asked for its state"))),
             Some(question) => match &question.answer {
                 Err(error) => {
