@@ -58,7 +58,7 @@ pub(crate) struct Decoded<Op> {
 
 /// Encodes `ops` as one entry.
 pub(crate) fn encode<Op: JournalOp>(at: Timestamp, ops: &[Op]) -> Encoded {
-    let mut encoded = Encoded::default();
+    let mut encoded = Encoded { meta: Vec::with_capacity(META_BYTES_USUAL), ..Encoded::default() };
     encoded.meta.extend_from_slice(&at.0.to_le_bytes());
     for op in ops {
         let head = encoded.meta.len();
@@ -97,6 +97,9 @@ pub(crate) fn decode<Op: JournalOp>(meta: &[u8], blobs: &[Bytes]) -> Result<Deco
 }
 
 const HEAD_BYTES: usize = 11;
+
+/// Most entries have no more, and need not grow while they are written.
+const META_BYTES_USUAL: usize = 1_024;
 
 /// Lengths fit: an entry is far smaller than 4 GiB, which the journal checks before it writes.
 fn head_of(kind: OpKind, blob_count: usize, length: usize) -> [u8; HEAD_BYTES] {

@@ -31,6 +31,7 @@ mod published_partition;
 mod publisher;
 mod revival;
 mod route_pump;
+mod supervision;
 mod writer;
 
 pub use clock::{Clock, ManualClock, SystemClock};

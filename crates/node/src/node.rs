@@ -11,10 +11,12 @@ use crate::journal_port::{Append, Commit};
 use crate::published::PublishedLog;
 use crate::revival::{Revival, Revived};
 use crate::route_pump::RoutePump;
+use crate::supervision::keep_alive;
 use crate::writer::Writer;
 use crate::{Clock, CrashPoint, SystemClock, SystemEntropy, publisher};
 use base::{Entropy, Lsn};
 use bridge::Route;
+use bridge::pump::run_route;
 use journal::{Disk, RealDisk};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -218,15 +220,20 @@ fn start_tasks(
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for _ in 0..publishers_count {
-        tasks.spawn(publisher::run(handle.clone()));
+        let handle = handle.clone();
+        tasks.spawn(keep_alive("publisher", move || publisher::run(handle.clone())));
     }
     let seed = handle.cluster_id().as_u64_pair().0;
     let cluster = handle.kafka_cluster_id().into();
     let settings = Arc::new(bridge::pump::Settings { cluster, limits, seed });
     let pump = Arc::new(RoutePump(handle.clone()));
     for route in routes {
-        let (source, target) = (Arc::clone(&pump), Arc::clone(&pump));
-        tasks.spawn(bridge::pump::run_route(route, source, target, Arc::clone(&settings)));
+        let name = format!("route {}", route.name);
+        let (pump, settings) = (Arc::clone(&pump), Arc::clone(&settings));
+        tasks.spawn(keep_alive(name, move || {
+            let (source, target) = (Arc::clone(&pump), Arc::clone(&pump));
+            run_route(Arc::clone(&route), source, target, Arc::clone(&settings))
+        }));
     }
     tasks
 }
