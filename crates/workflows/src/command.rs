@@ -176,6 +176,8 @@ fn schedule_activity(
     check_id(&a.activity_id, "ActivityId", limits).map_err(bad)?;
     let kind = a.activity_type.as_ref().map_or("", |kind| kind.name.as_str());
     check_id(kind, "ActivityType", limits).map_err(bad)?;
+    let queue = activity_queue(&tx.run, a);
+    check_id(&queue.name, "TaskQueue", limits).map_err(bad)?;
     if let Some(policy) = &a.retry_policy {
         activity::check_policy(policy).map_err(bad)?;
     }
@@ -189,7 +191,7 @@ fn schedule_activity(
     let mut event = history::ActivityTaskScheduledEventAttributes {
         activity_id: a.activity_id.clone(),
         activity_type: a.activity_type.clone(),
-        task_queue: Some(activity_queue(&tx.run, a)),
+        task_queue: Some(queue),
         header: a.header.clone(),
         input: a.input.clone(),
         schedule_to_close_timeout: a.schedule_to_close_timeout,
@@ -482,6 +484,16 @@ fn continue_as_new(
     }
     if let Some(policy) = &a.retry_policy {
         activity::check_policy(policy).map_err(bad)?;
+    }
+    let kind = a.workflow_type.as_ref().map_or("", |kind| kind.name.as_str());
+    let queue = a.task_queue.as_ref().map_or("", |queue| queue.name.as_str());
+    for (name, what) in [(kind, "WorkflowType"), (queue, "TaskQueue")] {
+        if !name.is_empty() {
+            check_id(name, what, tx.planner.limits).map_err(bad)?;
+        }
+    }
+    if queue == RESERVED_QUEUE {
+        return Err(bad("the task queue \"mainstay\" is reserved for activities".into()));
     }
     let asks_to_cancel = |event: &Arc<HistoryEvent>| {
         matches!(

@@ -135,6 +135,12 @@ impl Workflows {
         let (run, _) = self.started_task(&request.task_token)?;
         let mut planner = self.planner(cx, plan);
         let mut tx = Transaction::begin(&mut planner, &run.state);
+        if request.cause() == Cause::GrpcMessageTooLarge {
+            // The worker could not even send its answer: trying again would not help.
+            tx.terminate("GrpcMessageTooLarge");
+            tx.finish();
+            return Ok(Some(Reply::RespondWorkflowTaskFailed));
+        }
         tx.fail_task(TaskFailure {
             cause: request.cause(),
             failure: request.failure.clone(),

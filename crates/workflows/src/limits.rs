@@ -14,6 +14,8 @@ pub struct Limits {
     pub signals_per_run_count: u64,
     /// Events that wait for the running workflow task.
     pub buffered_events_count: usize,
+    /// Bytes of the events that wait for the running workflow task.
+    pub buffered_bytes: usize,
     /// Queries that wait for the next workflow task of one run. Temporal allows 1; we see no
     /// reason to be that strict.
     pub buffered_queries_count: usize,
@@ -23,6 +25,8 @@ pub struct Limits {
     pub suggest_continue_as_new_bytes: u64,
     /// Events at which a run is terminated.
     pub history_event_count: i64,
+    /// Bytes of history at which a run is terminated.
+    pub history_bytes: u64,
     /// Default workflow task timeout (start to close).
     pub workflow_task_timeout: Duration,
     /// How long a worker may keep a workflow task alive by empty completions.
@@ -46,10 +50,12 @@ impl Default for Limits {
             pending_activities_count: 2_000,
             signals_per_run_count: 10_000,
             buffered_events_count: 1_000,
+            buffered_bytes: 8 << 20,
             buffered_queries_count: 100,
             suggest_continue_as_new_event_count: 4_096,
             suggest_continue_as_new_bytes: 4 << 20,
             history_event_count: 51_200,
+            history_bytes: 50 << 20,
             workflow_task_timeout: Duration::from_secs(10),
             workflow_task_heartbeat_timeout: Duration::from_secs(30 * 60),
             sticky_poller_ttl: Duration::from_secs(10),

@@ -156,7 +156,7 @@ fn apply_events(
         activities.extend(activity_of(event.event_id, event.attributes.as_ref()));
     }
     if !op.flushed.is_empty() {
-        run.state.buffered.clear();
+        run.state.take_buffered();
     }
     if !run.state.is_running() {
         activities.extend(before);
@@ -232,6 +232,24 @@ pub(crate) fn next_deadline(run: &RunState) -> Option<Timestamp> {
         }
     }
     (first != Timestamp::NEVER).then_some(first)
+}
+
+impl Workflows {
+    /// Panics if a task is not where its run says.
+    fn check_placed(&self) {
+        let mut count = 0;
+        for (id, run) in &self.runs {
+            let task = wanted_task(&run.state);
+            count += usize::from(task.is_some());
+            self.matching.check_placed(TaskKey::Workflow(*id), task.as_ref());
+            for scheduled in run.state.activities.keys() {
+                let task = wanted_activity(&run.state, *scheduled);
+                count += usize::from(task.is_some());
+                self.matching.check_placed(TaskKey::Activity(*id, *scheduled), task.as_ref());
+            }
+        }
+        assert_eq!(count, self.matching.placed_count(), "no task is left over");
+    }
 }
 
 impl Machine for Workflows {
@@ -324,10 +342,11 @@ impl Machine for Workflows {
     }
 
     fn attend(&mut self, ask: Ask, ticket: Ticket, cx: &Cx<'_>, effects: &mut Vec<Effect>) {
+        self.matching.set_clock(cx.now);
         match ask {
-            Ask::PollWorkflowTaskQueue(r) => self.attend_poll_workflow(&r, ticket, cx, effects),
-            Ask::PollActivityTaskQueue(r) => self.attend_poll_activity(&r, ticket, cx, effects),
-            Ask::PollPublish => self.attend_poll_publish(ticket, cx, effects),
+            Ask::PollWorkflowTaskQueue(r) => self.attend_poll_workflow(&r, ticket, effects),
+            Ask::PollActivityTaskQueue(r) => self.attend_poll_activity(&r, ticket, effects),
+            Ask::PollPublish => self.attend_poll_publish(ticket, effects),
             Ask::StartWorkflowExecution(r) => self.attend_start(&r, ticket, effects),
             Ask::RespondWorkflowTaskCompleted(r) => {
                 self.attend_task_completed(&r, ticket, effects);
@@ -339,9 +358,10 @@ impl Machine for Workflows {
             Ask::Undelivered(token) => self.attend_undelivered(&token),
             _ => {}
         }
+        // Tasks before queries: the plan has counted on the polls that wait.
+        self.hand_out(effects);
         self.move_stale_queries(cx);
         self.settle_queries(cx, effects);
-        self.hand_out(effects);
         self.answer_history_waits(effects);
         self.touched.clear();
     }
@@ -373,6 +393,8 @@ impl Machine for Workflows {
 
     fn check(&self) {
         self.matching.check();
+        self.check_queries();
+        self.check_placed();
         for (id, run) in &self.runs {
             let ids = run.batches.last().map_or(0, |batch| batch.last_event_id);
             assert_eq!(ids + 1, run.state.next_event_id, "batches of {id} cover its events");

@@ -12,6 +12,7 @@ use crate::query::QueryId;
 use base::{RunId, Ticket, Timestamp, Uuid};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Name of the queue that the node itself serves, in every namespace.
 pub const RESERVED_QUEUE: &str = "mainstay";
@@ -103,6 +104,16 @@ struct Queue {
     last_polled: Option<Timestamp>,
 }
 
+impl Queue {
+    fn is_idle(&self, now: Timestamp) -> bool {
+        self.ready.is_empty()
+            && self.returned.is_empty()
+            && self.queries.is_empty()
+            && self.pollers.is_empty()
+            && self.last_polled.is_none_or(|polled| now.since(polled) > IDLE)
+    }
+}
+
 /// All task queues.
 #[derive(Debug, Default)]
 pub(crate) struct Matching {
@@ -112,7 +123,16 @@ pub(crate) struct Matching {
     sequence: u64,
     /// Started by the ask that is being carried out; `attend` hands them out.
     fresh: Vec<TaskKey>,
+    /// The time of the ask that is being attended to.
+    now: Timestamp,
+    polls_seen: u32,
 }
+
+/// A queue that has not been polled for this long is forgotten, if nothing is on it.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// So many polls go by between two looks for queues to forget.
+const POLLS_BETWEEN_SWEEPS: u32 = 1024;
 
 impl Matching {
     /// Brings the queues in line with what the run says about a task.
@@ -177,18 +197,16 @@ impl Matching {
         }
     }
 
-    /// A queue that holds nothing and has not been polled is not kept.
+    /// A queue that holds nothing and has not been polled lately is not kept.
     fn forget_if_idle(&mut self, key: &QueueKey) {
-        let idle = self.queues.get(key).is_some_and(|queue| {
-            queue.ready.is_empty()
-                && queue.returned.is_empty()
-                && queue.queries.is_empty()
-                && queue.pollers.is_empty()
-                && queue.last_polled.is_none()
-        });
-        if idle {
+        if self.queues.get(key).is_some_and(|queue| queue.is_idle(self.now)) {
             self.queues.remove(key);
         }
+    }
+
+    /// The asks that follow are attended to at this time.
+    pub(crate) fn set_clock(&mut self, now: Timestamp) {
+        self.now = now;
     }
 
     /// A worker has the task now.
@@ -253,14 +271,24 @@ impl Matching {
         self.queues.entry(key.clone()).or_default().pollers.push_back(poller);
     }
 
-    /// A poll was seen, whether it waits or not.
-    pub(crate) fn polled(&mut self, key: &QueueKey, now: Timestamp) {
+    /// A poll was seen, whether it waits or not. Workers come and go, each with a queue of its
+    /// own: now and then those of the gone are forgotten.
+    pub(crate) fn polled(&mut self, key: &QueueKey) {
+        let now = self.now;
+        self.polls_seen += 1;
+        if self.polls_seen >= POLLS_BETWEEN_SWEEPS {
+            self.polls_seen = 0;
+            self.queues.retain(|_, queue| !queue.is_idle(now));
+        }
         self.queues.entry(key.clone()).or_default().last_polled = Some(now);
     }
 
-    /// The first waiting poll leaves the queue, to be answered.
+    /// The first waiting poll leaves the queue, to be answered: its worker lives. (A poll that was
+    /// given up proves nothing.)
     pub(crate) fn take_poller(&mut self, key: &QueueKey) -> Option<Poller> {
-        let poller = self.queues.get_mut(key)?.pollers.pop_front()?;
+        let queue = self.queues.get_mut(key)?;
+        let poller = queue.pollers.pop_front()?;
+        queue.last_polled = Some(self.now);
         self.polls.remove(&poller.ticket);
         Some(poller)
     }
@@ -322,8 +350,31 @@ impl Matching {
         (placed.phase == Phase::Returned).then_some(placed.queues.as_slice())
     }
 
+    /// Panics if the queues do not say what the run says about a task.
+    pub(crate) fn check_placed(&self, task: TaskKey, wanted: Option<&Wanted>) {
+        let Some(wanted) = wanted else {
+            assert!(!self.placed.contains_key(&task), "{task:?} is nowhere");
+            return;
+        };
+        let placed = self.placed.get(&task);
+        let Some(placed) = placed else { panic!("{task:?} is on its queue") };
+        assert_eq!(placed.queues, wanted.queues, "queues of {task:?}");
+        assert_eq!(placed.stamp, wanted.stamp, "attempt of {task:?}");
+        assert_eq!(placed.phase != Phase::Ready, wanted.started, "phase of {task:?}");
+        let first = placed.queues.first().and_then(|key| self.queues.get(key));
+        let ready = first.is_some_and(|queue| queue.ready.contains_key(&placed.sequence));
+        assert_eq!(ready, placed.phase == Phase::Ready, "{task:?} can be polled if it is ready");
+    }
+
+    /// How many tasks there are, in whatever phase.
+    pub(crate) fn placed_count(&self) -> usize {
+        self.placed.len()
+    }
+
     /// Panics if a task and a poller miss each other.
     pub(crate) fn check(&self) {
+        let waiting: usize = self.queues.values().map(|queue| queue.pollers.len()).sum();
+        assert_eq!(waiting, self.polls.len(), "every waiting poll can be forgotten");
         for (key, queue) in &self.queues {
             let waits = !queue.pollers.is_empty();
             assert!(!waits || queue.ready.is_empty(), "ready task and poller in {key:?}");

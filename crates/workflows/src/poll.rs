@@ -91,7 +91,6 @@ impl Workflows {
         &mut self,
         request: &service::PollWorkflowTaskQueueRequest,
         ticket: Ticket,
-        cx: &Cx<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let Ok(namespace) = self.namespaces.by_name(&request.namespace).map(|n| n.id) else {
@@ -103,14 +102,13 @@ impl Workflows {
             identity: request.identity.clone(),
             worker_instance_key: request.worker_instance_key.clone(),
         };
-        self.attend_poll(&QueueKey::workflow(namespace, name), poller, cx, effects);
+        self.attend_poll(&QueueKey::workflow(namespace, name), poller, effects);
     }
 
     pub(crate) fn attend_poll_activity(
         &mut self,
         request: &service::PollActivityTaskQueueRequest,
         ticket: Ticket,
-        cx: &Cx<'_>,
         effects: &mut Vec<Effect>,
     ) {
         let Ok(namespace) = self.namespaces.by_name(&request.namespace).map(|n| n.id) else {
@@ -122,28 +120,17 @@ impl Workflows {
             identity: request.identity.clone(),
             worker_instance_key: request.worker_instance_key.clone(),
         };
-        self.attend_poll(&QueueKey::activity(namespace, name), poller, cx, effects);
+        self.attend_poll(&QueueKey::activity(namespace, name), poller, effects);
     }
 
-    pub(crate) fn attend_poll_publish(
-        &mut self,
-        ticket: Ticket,
-        cx: &Cx<'_>,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn attend_poll_publish(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
         let identity = NODE_IDENTITY.to_owned();
         let poller = Poller { ticket, identity, worker_instance_key: String::new() };
-        self.attend_poll(&reserved(), poller, cx, effects);
+        self.attend_poll(&reserved(), poller, effects);
     }
 
-    fn attend_poll(
-        &mut self,
-        key: &QueueKey,
-        poller: Poller,
-        cx: &Cx<'_>,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.matching.polled(key, cx.now);
+    fn attend_poll(&mut self, key: &QueueKey, poller: Poller, effects: &mut Vec<Effect>) {
+        self.matching.polled(key);
         if let Some(task) = self.matching.first_returned(key) {
             self.hand(task, key, poller.ticket, effects);
         } else if let Some(query) = self.matching.take_query(key) {

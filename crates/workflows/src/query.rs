@@ -256,12 +256,19 @@ impl Workflows {
         effects.push(Effect::Reply(ticket, Box::new(Ok(Reply::WorkflowTask(Box::new(task))))));
     }
 
-    /// The queries that go with a run's workflow task.
+    /// The queries that go with a run's workflow task. None go with one that cannot get on: they
+    /// are refused when the queries are settled.
     pub(crate) fn attach_queries(&mut self, run: RunId) -> HashMap<String, query::WorkflowQuery> {
+        let stuck = self.runs.get(&run).is_some_and(|run| not_ready(&run.state).is_err());
         let mut attached = HashMap::new();
         for id in self.queries.of_run(run) {
             let Some(pending) = self.queries.pending.get(&id) else { continue };
-            if matches!(pending.place, Place::Buffered | Place::Attached) {
+            if !matches!(pending.place, Place::Buffered | Place::Attached) {
+                continue;
+            }
+            if stuck {
+                self.queries.set_place(id, Place::Buffered);
+            } else {
                 attached.insert(id.to_string(), pending.query.clone());
                 self.queries.set_place(id, Place::Attached);
             }
@@ -340,6 +347,27 @@ impl Workflows {
             && let Place::Queued(key, _) = &pending.place
         {
             self.matching.remove_query(key, id);
+        }
+    }
+
+    /// Panics if a query is in no place, or in two.
+    pub(crate) fn check_queries(&self) {
+        let queries = &self.queries;
+        assert_eq!(queries.pending.len(), queries.by_ticket.len(), "one ticket a query");
+        let deadlines = queries
+            .pending
+            .values()
+            .filter(|pending| matches!(pending.place, Place::Queued(_, Some(_))));
+        assert_eq!(deadlines.count(), queries.deadlines.len(), "no deadline is left over");
+        for (id, pending) in &queries.pending {
+            let started = self.runs.get(&pending.run).is_some_and(|run| run.state.task_started());
+            match &pending.place {
+                Place::Attached => assert!(started, "query {id} is with a task"),
+                Place::Queued(key, _) => {
+                    assert!(self.matching.queries(key).contains(id), "query {id} is on its queue");
+                }
+                Place::Buffered | Place::Dispatched => {}
+            }
         }
     }
 

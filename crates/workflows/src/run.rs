@@ -7,6 +7,7 @@ use crate::op::{ActivityState, Sticky, WorkflowTaskState};
 use crate::proto::{Attributes, HistoryEvent, common, enums, history, positive, time_of};
 use base::{RunId, Timestamp, Uuid};
 use enums::WorkflowExecutionStatus as Status;
+use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub(crate) struct RunState {
     pub(crate) activities: BTreeMap<i64, Activity>,
     pub(crate) timers: BTreeMap<Arc<str>, Timer>,
     pub(crate) buffered: Vec<Arc<HistoryEvent>>,
+    pub(crate) buffered_bytes: usize,
     pub(crate) signal_count: u64,
     pub(crate) cancel_requested: bool,
     pub(crate) last_failed_task: Option<FailedTask>,
@@ -92,6 +94,7 @@ impl RunState {
             activities: BTreeMap::new(),
             timers: BTreeMap::new(),
             buffered: Vec::new(),
+            buffered_bytes: 0,
             signal_count: 0,
             cancel_requested: false,
             last_failed_task: None,
@@ -176,7 +179,14 @@ impl RunState {
     /// Carries out an event that waits for its id.
     pub(crate) fn buffer_event(&mut self, event: &HistoryEvent) {
         self.take_effect(event);
+        self.buffered_bytes += event.encoded_len();
         self.buffered.push(Arc::new(event.clone()));
+    }
+
+    /// The buffer is empty from now on.
+    pub(crate) fn take_buffered(&mut self) -> Vec<Arc<HistoryEvent>> {
+        self.buffered_bytes = 0;
+        std::mem::take(&mut self.buffered)
     }
 
     /// What an event does, wherever it gets its place.
@@ -271,6 +281,7 @@ impl RunState {
     fn on_timer_canceled(&mut self, a: &history::TimerCanceledEventAttributes) {
         self.timers.remove(a.timer_id.as_str());
         self.buffered.retain(|event| !fires_timer(event, &a.timer_id));
+        self.buffered_bytes = self.buffered.iter().map(|event| event.encoded_len()).sum();
     }
 
     fn on_close_event(&mut self, attributes: &Attributes, at: Timestamp) {
@@ -296,7 +307,7 @@ impl RunState {
         self.sticky = None;
         self.activities.clear();
         self.timers.clear();
-        self.buffered.clear();
+        self.take_buffered();
     }
 }
 

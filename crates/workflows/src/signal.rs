@@ -124,7 +124,10 @@ impl Workflows {
         if run.is_closing() {
             return Err(busy("workflow operation can not be applied because workflow is closing"));
         }
-        if run.buffered.len() >= self.limits.buffered_events_count {
+        let limits = &self.limits;
+        if run.buffered.len() >= limits.buffered_events_count
+            || run.buffered_bytes >= limits.buffered_bytes
+        {
             return Err(busy("too many events wait for the running workflow task"));
         }
         Ok(())

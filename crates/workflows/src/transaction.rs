@@ -225,15 +225,23 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
 
     /// A history at its limit ends the run, as on the real server.
     fn limit_history(&mut self) {
-        if self.run.next_event_id > self.planner.limits.history_event_count {
-            self.close_by_force(Attributes::WorkflowExecutionTerminatedEventAttributes(
-                history::WorkflowExecutionTerminatedEventAttributes {
-                    reason: "Workflow history count exceeds limit.".into(),
-                    identity: SERVER_IDENTITY.into(),
-                    ..Default::default()
-                },
-            ));
+        let limits = self.planner.limits;
+        if self.run.next_event_id > limits.history_event_count {
+            self.terminate("Workflow history count exceeds limit.");
+        } else if self.run.history_size_bytes > limits.history_bytes {
+            self.terminate("Workflow history size exceeds limit.");
         }
+    }
+
+    /// The server itself ends the run.
+    pub(crate) fn terminate(&mut self, reason: &str) {
+        self.close_by_force(Attributes::WorkflowExecutionTerminatedEventAttributes(
+            history::WorkflowExecutionTerminatedEventAttributes {
+                reason: reason.into(),
+                identity: SERVER_IDENTITY.into(),
+                ..Default::default()
+            },
+        ));
     }
 
     fn settle_task(&mut self) {
@@ -265,7 +273,7 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
 
     /// Gives the waiting events their ids: in order of arrival, but closes of activities last.
     fn flush(&mut self) -> bool {
-        let mut waiting = std::mem::take(&mut self.run.buffered);
+        let mut waiting = self.run.take_buffered();
         waiting.truncate(waiting.len() - self.buffered.len().min(waiting.len()));
         let fresh = std::mem::take(&mut self.buffered).into_iter().chain(self.fresh.drain(..));
         let waiting = waiting.into_iter().map(|event| (Arc::unwrap_or_clone(event), true));

@@ -2,7 +2,8 @@
 //! line. `UPDATE=1 cargo test -p workflows` writes the outputs anew; `SCRIPT=name` runs some only.
 //!
 //! ```text
-//! limits [buffered=N] [signals=N] [activities=N] [events=N]      (first, if at all)
+//! limits [buffered=N] [buffered-bytes=N] [signals=N] [activities=N] [events=N] [history-bytes=N]
+//!        [suggest=N] [requests=N] [queries=N]                     (begins anew with an empty world)
 //! start W [request=R] [reuse=P] [conflict=P] [queue=Q] [type=T] [delay=D] [run-timeout=D]
 //!         [execution-timeout=D] [task-timeout=D] [eager] [as=NAME] [retry policy…]
 //! signal W NAME [input=V] [request=R] [run=N] | signal-with-start W NAME [as start and signal]
@@ -662,7 +663,9 @@ fn limits(words: &Words<'_>) -> Limits {
         buffered_events_count: words.number("buffered", default.buffered_events_count),
         signals_per_run_count: words.number("signals", default.signals_per_run_count),
         pending_activities_count: words.number("activities", default.pending_activities_count),
+        buffered_bytes: words.number("buffered-bytes", default.buffered_bytes),
         history_event_count: words.number("events", default.history_event_count),
+        history_bytes: words.number("history-bytes", default.history_bytes),
         suggest_continue_as_new_event_count: words
             .number("suggest", default.suggest_continue_as_new_event_count),
         request_ids_count: words.number("requests", default.request_ids_count),

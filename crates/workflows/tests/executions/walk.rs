@@ -18,7 +18,7 @@ const COMPARE_EVERY: usize = 25;
 
 #[test]
 fn walks() {
-    let range = std::env::var("WALK").unwrap_or_else(|_| "0..40".into());
+    let range = std::env::var("WALK").unwrap_or_else(|_| "0..25".into());
     let (first, last) = range.split_once("..").expect("WALK=first..last");
     for seed in first.parse().expect("a number")..last.parse().expect("a number") {
         println!("seed {seed}");
