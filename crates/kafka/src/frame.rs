@@ -15,9 +15,13 @@ use tokio::{
 };
 
 /// Bytes of a frame that are read before its share of the budgets is asked for.
-const UNBUDGETED_BYTES: usize = 64 << 10;
+const UNBUDGETED_BYTES: usize = 16 << 10;
 /// Bytes read from the socket at once when frames are small.
-const READ_BUFFER_BYTES: usize = 16 << 10;
+const READ_BUFFER_BYTES: usize = 64 << 10;
+/// A frame's buffer begins with so many bytes at most, and when they have arrived, grows to so
+/// many times what it holds.
+const FIRST_STEP_BYTES: usize = 16 << 10;
+const GROWTH: usize = 4;
 
 /// Why the next request cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +128,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(Some(Request { bytes: Bytes::from(bytes), share }))
     }
 
+    /// Reads until `bytes` is `length` long. Who has a share must not keep it for long: besides
+    /// the stall there is a second for each MiB, and no more.
+    async fn fill(&mut self, bytes: &mut Vec<u8>, length: usize) -> Result<(), Error> {
+        let within = self.stall_max + Duration::from_secs((length >> 20) as u64);
+        let filled = timeout(within, self.fill_unhurried(bytes, length)).await;
+        filled.map_err(|_| Error::Stalled(within))?
+    }
+
     async fn length(&mut self) -> Result<Option<usize>, Error> {
         let mut prefix = [0; 4];
         if self.stream.read(&mut prefix[..1]).await? == 0 {
@@ -140,19 +152,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    /// Reads until `bytes` is `length` long, at most doubling it before the bytes are there.
-    async fn fill(&mut self, bytes: &mut Vec<u8>, length: usize) -> Result<(), Error> {
+    async fn fill_unhurried(&mut self, bytes: &mut Vec<u8>, length: usize) -> Result<(), Error> {
         while bytes.len() < length {
             if bytes.len() == bytes.capacity() {
-                let step = bytes.len().max(READ_BUFFER_BYTES).min(length - bytes.len());
-                bytes.reserve_exact(step);
+                let step = (bytes.len() * (GROWTH - 1)).max(FIRST_STEP_BYTES);
+                bytes.reserve_exact(step.min(length - bytes.len()));
             }
             let missing = (bytes.capacity().min(length) - bytes.len()) as u64;
-            let mut stream = (&mut self.stream).take(missing);
-            let count = timeout(self.stall_max, stream.read_buf(bytes))
-                .await
-                .map_err(|_| Error::Stalled(self.stall_max))??;
-            if count == 0 {
+            if (&mut self.stream).take(missing).read_buf(bytes).await? == 0 {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
             }
         }
@@ -177,7 +184,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_up_to_the_limit_arrive_and_their_buffers_are_exact() {
-        for length in [0usize, 1, 4, 65_535, 65_536, 65_537, 700_001, 1 << 20] {
+        for length in [0usize, 1, 4, 8_192, 16_383, 16_384, 16_385, 700_001, 1 << 20] {
             let body: Vec<u8> = (0..length).map(|i| i as u8).collect();
             let mut stream = (length as i32).to_be_bytes().to_vec();
             stream.extend_from_slice(&body);
@@ -216,7 +223,7 @@ mod tests {
             _ = filling => panic!("the frame is not complete"),
             () = std::future::ready(()) => {}
         }
-        assert!(bytes.capacity() <= READ_BUFFER_BYTES, "{}", bytes.capacity());
+        assert!(bytes.capacity() <= FIRST_STEP_BYTES, "{}", bytes.capacity());
     }
 
     #[tokio::test(start_paused = true)]
@@ -229,7 +236,17 @@ mod tests {
         client.write_all(&(1_000_000i32).to_be_bytes()).await.unwrap();
         client.write_all(&vec![7; 100_000]).await.unwrap();
         let before = server.available_permits();
-        let outcome = frames.next().await;
+        // A byte now and then does not help.
+        let dripping = async {
+            loop {
+                tokio::time::advance(Duration::from_secs(9)).await;
+                client.write_all(&[7]).await.unwrap();
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = frames.next() => outcome,
+            () = dripping => unreachable!("it never ends"),
+        };
         assert!(matches!(outcome, Err(Error::Stalled(after)) if after == Duration::from_secs(30)));
         assert_eq!(server.available_permits(), before);
     }

@@ -44,7 +44,8 @@ pub struct Limits {
     /// A connection on which nothing happens for this long is closed (Kafka's
     /// connections.max.idle.ms).
     pub connection_idle_max: Duration,
-    /// A request of which nothing arrives for this long closes its connection.
+    /// A request that has not arrived whole after this and a second for each MiB closes its
+    /// connection.
     pub request_stall_max: Duration,
 }
 
