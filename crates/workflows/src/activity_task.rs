@@ -23,7 +23,7 @@ impl Workflows {
         let state = ActivityState {
             last_heartbeat_at: cx.now.0,
             heartbeat_details: request.details.clone(),
-            ..activity.state.clone()
+            ..ActivityState::clone(&activity.state)
         };
         let cancel_requested = state.cancel_requested_event_id != 0;
         let mut planner = self.planner(cx, plan);
@@ -72,7 +72,7 @@ impl Workflows {
         let mut tx = Transaction::begin(&mut planner, &run.state);
         match activity::after_failure(activity, &failure, cx.now) {
             Next::RetryAt(when) => {
-                let mut before = activity.state.clone();
+                let mut before = ActivityState::clone(&activity.state);
                 if request.last_heartbeat_details.is_some() {
                     before.heartbeat_details.clone_from(&request.last_heartbeat_details);
                 }

@@ -98,7 +98,8 @@ fn expire_activity(tx: &mut Transaction<'_, '_, '_>, scheduled_event_id: i64, wh
     let Some(activity) = tx.run.activities.get(&scheduled_event_id).cloned() else { return };
     match what {
         Deadline::Retry => {
-            let state = ActivityState { backing_off: false, ..activity.state };
+            let state =
+                ActivityState { backing_off: false, ..ActivityState::clone(&activity.state) };
             tx.set_activity(scheduled_event_id, state);
             tx.activity_ready(scheduled_event_id);
         }

@@ -31,7 +31,7 @@ impl Workflows {
         if !is_there(ask, run) {
             return Ok(None);
         }
-        let slice = self.slice(run, ask.include_transient);
+        let slice = self.slice(run, 0, ask.include_transient);
         Ok(Some(Reply::GetWorkflowExecutionHistory(Box::new(slice))))
     }
 
@@ -65,7 +65,7 @@ impl Workflows {
             }
             for (ticket, ask) in ready {
                 self.waits.by_ticket.remove(&ticket);
-                let slice = self.slice(run, ask.include_transient);
+                let slice = self.slice(run, 0, ask.include_transient);
                 let reply = Reply::GetWorkflowExecutionHistory(Box::new(slice));
                 effects.push(Effect::Reply(ticket, Box::new(Ok(reply))));
             }

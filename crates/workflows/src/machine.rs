@@ -13,6 +13,7 @@ use crate::run::{ExecutionKey, RunState};
 use crate::{activity, workflow_task};
 use base::{BlobAddr, Cx, Lsn, Machine, RunId, Ticket, Timestamp, Verdict};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Namespaces, executions, timers, activities and matching.
 #[derive(Debug, Default)]
@@ -324,7 +325,7 @@ impl Machine for Workflows {
             }),
             Op::ActivitySet(op) => self.apply_to_run(lsn, op.run.run(), |run, activities| {
                 if let Some(activity) = run.state.activities.get_mut(&op.scheduled_event_id) {
-                    activity.state = op.state.clone();
+                    activity.state = Arc::new(op.state.clone());
                 }
                 activities.push(op.scheduled_event_id);
             }),

@@ -197,11 +197,8 @@ impl Workflows {
             queries,
             ..Default::default()
         };
-        let mut history = self.slice(run, true);
-        if cached {
-            let after = state.previous_started_event_id;
-            history.batches.retain(|batch| batch.last_event_id > after);
-        }
+        let after = if cached { state.previous_started_event_id } else { 0 };
+        let history = self.slice(run, after, true);
         self.matching.delivered(TaskKey::Workflow(id));
         Some(WorkflowTask { response, history, token: Some(token) })
     }

@@ -247,10 +247,8 @@ impl Workflows {
             workflow_execution_task_queue: Some(normal_queue(state.task_queue())),
             ..Default::default()
         };
-        let mut history = self.slice(run, false);
-        if sticky {
-            history.batches.clear();
-        }
+        let after = if sticky { i64::MAX } else { 0 };
+        let history = self.slice(run, after, false);
         let task = WorkflowTask { response, history, token: Some(token) };
         self.queries.set_place(id, Place::Dispatched);
         effects.push(Effect::Reply(ticket, Box::new(Ok(Reply::WorkflowTask(Box::new(task))))));
@@ -371,10 +369,16 @@ impl Workflows {
         }
     }
 
-    /// The run's history as it is now. With `transient` the promised events of a started
-    /// transient task are appended.
-    pub(crate) fn slice(&self, run: &crate::machine::Run, transient: bool) -> HistorySlice {
+    /// The run's history as it is now, from the batch that ends behind `after`. With `transient`
+    /// the promised events of a started transient task are appended.
+    pub(crate) fn slice(
+        &self,
+        run: &crate::machine::Run,
+        after: i64,
+        transient: bool,
+    ) -> HistorySlice {
         let state = &run.state;
+        let from = run.batches.partition_point(|batch| batch.last_event_id <= after);
         let promised = state
             .task
             .as_ref()
@@ -383,7 +387,7 @@ impl Workflows {
             promised.map_or(Vec::new(), |task| crate::workflow_task::transient_events(state, task));
         HistorySlice {
             run_id: state.id,
-            batches: run.batches.clone(),
+            batches: run.batches.get(from..).unwrap_or_default().to_vec(),
             transient: crate::op::encode_events(&promised),
             next_event_id: state.next_event_id,
             closed: !state.is_running(),

@@ -56,7 +56,7 @@ pub(crate) struct RunState {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Activity {
     pub(crate) scheduled: Arc<history::ActivityTaskScheduledEventAttributes>,
-    pub(crate) state: ActivityState,
+    pub(crate) state: Arc<ActivityState>,
 }
 
 /// A pending user timer.
@@ -204,7 +204,8 @@ impl RunState {
             }
             Attributes::ActivityTaskCancelRequestedEventAttributes(a) => {
                 if let Some(activity) = self.activities.get_mut(&a.scheduled_event_id) {
-                    activity.state.cancel_requested_event_id = event.event_id;
+                    let state = Arc::make_mut(&mut activity.state);
+                    state.cancel_requested_event_id = event.event_id;
                 }
             }
             Attributes::ActivityTaskCompletedEventAttributes(a) => {
@@ -319,7 +320,7 @@ impl Activity {
             first_scheduled_at: at.0,
             ..ActivityState::default()
         };
-        Activity { scheduled: Arc::new(a.clone()), state }
+        Activity { scheduled: Arc::new(a.clone()), state: Arc::new(state) }
     }
 
     pub(crate) fn queue(&self) -> &str {

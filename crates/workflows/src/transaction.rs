@@ -162,7 +162,7 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
     /// Replaces the state of an activity's attempt.
     pub(crate) fn set_activity(&mut self, scheduled_event_id: i64, state: ActivityState) {
         let Some(activity) = self.run.activities.get_mut(&scheduled_event_id) else { return };
-        activity.state = state;
+        activity.state = Arc::new(state);
         self.dirty.insert(scheduled_event_id);
     }
 
@@ -179,7 +179,7 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
             backing_off: false,
             identity: identity.to_owned(),
             request_id: self.planner.cx.uuid().to_string(),
-            ..activity.state.clone()
+            ..ActivityState::clone(&activity.state)
         };
         self.set_activity(scheduled_event_id, state);
     }
@@ -330,7 +330,7 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
         }
         for scheduled_event_id in self.dirty {
             if let Some(activity) = run.activities.get(&scheduled_event_id) {
-                let state = activity.state.clone();
+                let state = ActivityState::clone(&activity.state);
                 plan.push(Op::ActivitySet(ActivitySet { run: id, scheduled_event_id, state }));
             }
         }

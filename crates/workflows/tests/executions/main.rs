@@ -4,6 +4,7 @@
 //! They drive the machine as the node does: decide, encode, decode, apply, attend.
 
 mod command;
+mod request;
 mod script;
 mod show;
 mod walk;

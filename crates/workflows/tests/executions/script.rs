@@ -24,18 +24,13 @@
 //! are shown as they are written: `w#1 5 TimerStarted …` has id 5 in the first run of `w`, `~` is
 //! buffered. `next` is when time will have something to say.
 
-use crate::command::{application, normal, parse, policy, sticky};
 use crate::show;
-use crate::words::{Words, payloads, span, stranger};
+use crate::words::{Words, span};
 use crate::world::{Answer, EPOCH, Outcome, World};
 use base::{Machine, RunId, Ticket};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
-use temporalio_protos::temporal::api::common::v1 as common;
-use temporalio_protos::temporal::api::enums::v1 as enums;
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
-use temporalio_protos::temporal::api::query::v1 as query;
-use temporalio_protos::temporal::api::taskqueue::v1::StickyExecutionAttributes;
 use temporalio_protos::temporal::api::workflowservice::v1 as service;
 use workflows::{ActivityTask, Ask, HistoryAsk, Limits, Op, Reply, TaskToken, WorkflowTask};
 
@@ -72,12 +67,12 @@ pub(crate) struct Script {
     /// Compare with recovery after every ask.
     thorough: bool,
     /// Run ids by their short names, in order of creation.
-    runs: Vec<(RunId, String)>,
+    pub(crate) runs: Vec<(RunId, String)>,
     names: HashMap<Ticket, String>,
     /// The last task that a caller was given.
-    tokens: BTreeMap<String, Vec<u8>>,
+    pub(crate) tokens: BTreeMap<String, Vec<u8>>,
     /// Ids of attached queries by their type.
-    attached: HashMap<String, String>,
+    pub(crate) attached: HashMap<String, String>,
     output: String,
 }
 
@@ -154,7 +149,7 @@ impl Script {
         let (head, commands) = line.split_once(';').unwrap_or((line, ""));
         let words = Words::of(head);
         match words.word(0) {
-            "limits" => *self = Script::new(limits(&words)),
+            "limits" => *self = Script::new(crate::request::limits(&words)),
             "advance" => self.advance(&words),
             "restart" => {
                 self.world.restart();
@@ -198,238 +193,6 @@ impl Script {
         }
     }
 
-    fn ask_of(&self, name: &str, words: &Words<'_>, commands: &str) -> Ask {
-        match name {
-            "start" => Ask::StartWorkflowExecution(Box::new(start(words))),
-            "signal" => Ask::SignalWorkflowExecution(Box::new(self.signal(words))),
-            "signal-with-start" => {
-                Ask::SignalWithStartWorkflowExecution(Box::new(signal_with_start(words)))
-            }
-            "cancel" | "terminate" => self.end(name, words),
-            "poll" | "poll-activity" | "poll-publish" => poll(name, words),
-            "complete" => {
-                Ask::RespondWorkflowTaskCompleted(Box::new(self.complete(words, commands)))
-            }
-            "fail-task" => self.fail_task(words),
-            "query" => self.query(words),
-            "answer" => self.query_answer(words),
-            "undelivered" => Ask::Undelivered(TaskToken(self.token(words.word(1)).into())),
-            "shutdown" => Ask::ShutdownWorker(Box::new(service::ShutdownWorkerRequest {
-                namespace: "default".into(),
-                sticky_task_queue: words.text("sticky", ""),
-                task_queue: words.text("queue", ""),
-                worker_instance_key: words.text("key", ""),
-                ..Default::default()
-            })),
-            "reset-sticky" => {
-                Ask::ResetStickyTaskQueue(Box::new(service::ResetStickyTaskQueueRequest {
-                    namespace: "default".into(),
-                    execution: Some(self.execution(words)),
-                }))
-            }
-            _ => self.activity_answer(name, words),
-        }
-    }
-
-    fn activity_answer(&self, name: &str, words: &Words<'_>) -> Ask {
-        let task_token = self.token(words.word(1));
-        let identity = words.word(1).to_owned();
-        match name {
-            "act-complete" => Ask::RespondActivityTaskCompleted(Box::new(
-                service::RespondActivityTaskCompletedRequest {
-                    task_token,
-                    identity,
-                    result: words.payloads("result"),
-                    ..Default::default()
-                },
-            )),
-            "act-fail" => Ask::RespondActivityTaskFailed(Box::new(
-                service::RespondActivityTaskFailedRequest {
-                    task_token,
-                    identity,
-                    failure: Some(application(words)),
-                    last_heartbeat_details: words.payloads("details"),
-                    ..Default::default()
-                },
-            )),
-            "act-cancel" => Ask::RespondActivityTaskCanceled(Box::new(
-                service::RespondActivityTaskCanceledRequest {
-                    task_token,
-                    identity,
-                    details: words.payloads("details"),
-                    ..Default::default()
-                },
-            )),
-            "heartbeat" => Ask::RecordActivityTaskHeartbeat(Box::new(
-                service::RecordActivityTaskHeartbeatRequest {
-                    task_token,
-                    identity,
-                    details: words.payloads("details"),
-                    ..Default::default()
-                },
-            )),
-            other => panic!("unknown command {other}"),
-        }
-    }
-
-    fn token(&self, name: &str) -> Vec<u8> {
-        self.tokens.get(name).cloned().unwrap_or_else(|| panic!("{name} has no task"))
-    }
-
-    /// `run=2` names a run of the workflow; `run=?` one that does not exist.
-    fn run_id(&self, workflow_id: &str, number: Option<&str>) -> String {
-        match number {
-            None => String::new(),
-            Some("?") => stranger().to_string(),
-            Some(number) => {
-                let name = format!("{workflow_id}#{number}");
-                let found = self.runs.iter().find(|(_, known)| *known == name);
-                found.unwrap_or_else(|| panic!("no run {name}")).0.to_string()
-            }
-        }
-    }
-
-    fn execution(&self, words: &Words<'_>) -> common::WorkflowExecution {
-        let run_id = self.run_id(words.word(1), words.key("run"));
-        common::WorkflowExecution { workflow_id: words.word(1).to_owned(), run_id }
-    }
-
-    fn signal(&self, words: &Words<'_>) -> service::SignalWorkflowExecutionRequest {
-        service::SignalWorkflowExecutionRequest {
-            namespace: "default".into(),
-            workflow_execution: Some(self.execution(words)),
-            signal_name: words.word(2).to_owned(),
-            input: words.payloads("input"),
-            request_id: words.text("request", ""),
-            ..Default::default()
-        }
-    }
-
-    fn end(&self, name: &str, words: &Words<'_>) -> Ask {
-        let namespace = "default".to_owned();
-        let workflow_execution = Some(self.execution(words));
-        let first_execution_run_id = self.run_id(words.word(1), words.key("first"));
-        let reason = words.text("reason", "");
-        if name == "cancel" {
-            let request = service::RequestCancelWorkflowExecutionRequest {
-                namespace,
-                workflow_execution,
-                first_execution_run_id,
-                reason,
-                ..Default::default()
-            };
-            Ask::RequestCancelWorkflowExecution(Box::new(request))
-        } else {
-            let request = service::TerminateWorkflowExecutionRequest {
-                namespace,
-                workflow_execution,
-                first_execution_run_id,
-                reason,
-                ..Default::default()
-            };
-            Ask::TerminateWorkflowExecution(Box::new(request))
-        }
-    }
-
-    fn complete(
-        &self,
-        words: &Words<'_>,
-        commands: &str,
-    ) -> service::RespondWorkflowTaskCompletedRequest {
-        let sticky_attributes = words.key("sticky").map(|name| StickyExecutionAttributes {
-            worker_task_queue: Some(sticky(name, "q")),
-            schedule_to_start_timeout: Some(crate::words::proto_duration(span("5s"))),
-        });
-        let mut query_results = HashMap::new();
-        if let Some((kind, value)) = words.key("answer").and_then(|text| text.split_once(':')) {
-            let result = query::WorkflowQueryResult {
-                result_type: enums::QueryResultType::Answered as i32,
-                answer: Some(payloads(value)),
-                ..Default::default()
-            };
-            let id = self.attached.get(kind).cloned().unwrap_or_else(|| stranger().to_string());
-            query_results.insert(id, result);
-        }
-        let texts = commands.split(';').map(str::trim).filter(|text| !text.is_empty());
-        let messages = if words.flag("message") { vec![Default::default()] } else { Vec::new() };
-        service::RespondWorkflowTaskCompletedRequest {
-            task_token: self.token(words.word(1)),
-            identity: words.word(1).to_owned(),
-            namespace: "default".into(),
-            commands: texts.map(parse).collect(),
-            sticky_attributes,
-            return_new_workflow_task: words.flag("new"),
-            force_create_new_workflow_task: words.flag("force"),
-            query_results,
-            messages,
-            ..Default::default()
-        }
-    }
-
-    fn fail_task(&self, words: &Words<'_>) -> Ask {
-        let cause = words.text("cause", "WORKFLOW_WORKER_UNHANDLED_FAILURE");
-        let cause = format!("WORKFLOW_TASK_FAILED_CAUSE_{cause}");
-        let cause = enums::WorkflowTaskFailedCause::from_str_name(&cause).expect("a cause");
-        Ask::RespondWorkflowTaskFailed(Box::new(service::RespondWorkflowTaskFailedRequest {
-            task_token: self.token(words.word(1)),
-            identity: words.word(1).to_owned(),
-            cause: cause as i32,
-            failure: Some(application(words)),
-            ..Default::default()
-        }))
-    }
-
-    fn query(&self, words: &Words<'_>) -> Ask {
-        let run_id = self.run_id(words.word(2), words.key("run"));
-        let condition = match words.key("reject") {
-            Some("not-open") => enums::QueryRejectCondition::NotOpen,
-            Some("not-clean") => enums::QueryRejectCondition::NotCompletedCleanly,
-            _ => enums::QueryRejectCondition::None,
-        };
-        Ask::QueryWorkflow(Box::new(service::QueryWorkflowRequest {
-            namespace: "default".into(),
-            execution: Some(common::WorkflowExecution {
-                workflow_id: words.word(2).to_owned(),
-                run_id,
-            }),
-            query: Some(query::WorkflowQuery {
-                query_type: words.word(3).to_owned(),
-                ..Default::default()
-            }),
-            query_reject_condition: condition as i32,
-        }))
-    }
-
-    fn query_answer(&self, words: &Words<'_>) -> Ask {
-        let kind = match words.key("failed") {
-            Some(_) => enums::QueryResultType::Failed,
-            None => enums::QueryResultType::Answered,
-        };
-        Ask::RespondQueryTaskCompleted(Box::new(service::RespondQueryTaskCompletedRequest {
-            task_token: self.token(words.word(1)),
-            completed_type: kind as i32,
-            query_result: words.payloads("result"),
-            error_message: words.text("failed", ""),
-            ..Default::default()
-        }))
-    }
-
-    fn history_ask(&self, words: &Words<'_>) -> Ask {
-        let run_id = self.run_id(words.word(1), words.key("run"));
-        let close = words.flag("close");
-        Ask::GetWorkflowExecutionHistory(Box::new(HistoryAsk {
-            namespace: "default".into(),
-            workflow_id: words.word(1).to_owned(),
-            run_id: run_id.parse().ok().map(RunId),
-            wait_for_event: words
-                .key("wait")
-                .map(|n| n.parse().expect("an event id"))
-                .or(close.then_some(1)),
-            wait_for_close: close,
-            include_transient: words.flag("transient"),
-        }))
-    }
-
     fn history(&mut self, words: &Words<'_>) {
         let ask = self.history_ask(words);
         self.ask(words.key("as").unwrap_or("history"), ask);
@@ -443,7 +206,7 @@ impl Script {
         let outcome = self.world.ask(Ask::DescribeWorkflowExecution(Box::new(request)));
         for (_, answer) in outcome.answers {
             let text = match &answer {
-                Ok(Reply::DescribeWorkflowExecution(r)) => described(r),
+                Ok(Reply::DescribeWorkflowExecution(r)) => show::described(r),
                 other => format!("{}\n", show::answer(other)),
             };
             self.output.push_str(&text);
@@ -655,144 +418,4 @@ impl Script {
 fn transient(slice: &workflows::HistorySlice) -> Vec<HistoryEvent> {
     use prost::Message;
     History::decode(slice.transient.clone()).expect("events").events
-}
-
-fn limits(words: &Words<'_>) -> Limits {
-    let default = Limits::default();
-    Limits {
-        buffered_events_count: words.number("buffered", default.buffered_events_count),
-        signals_per_run_count: words.number("signals", default.signals_per_run_count),
-        pending_activities_count: words.number("activities", default.pending_activities_count),
-        buffered_bytes: words.number("buffered-bytes", default.buffered_bytes),
-        history_event_count: words.number("events", default.history_event_count),
-        history_bytes: words.number("history-bytes", default.history_bytes),
-        suggest_continue_as_new_event_count: words
-            .number("suggest", default.suggest_continue_as_new_event_count),
-        request_ids_count: words.number("requests", default.request_ids_count),
-        buffered_queries_count: words.number("queries", default.buffered_queries_count),
-        ..default
-    }
-}
-
-fn start(words: &Words<'_>) -> service::StartWorkflowExecutionRequest {
-    let reuse = words.key("reuse").map(|policy| {
-        let name = format!("WORKFLOW_ID_REUSE_POLICY_{policy}");
-        enums::WorkflowIdReusePolicy::from_str_name(&name).expect("a reuse policy")
-    });
-    let conflict = words.key("conflict").map(|policy| {
-        let name = format!("WORKFLOW_ID_CONFLICT_POLICY_{policy}");
-        enums::WorkflowIdConflictPolicy::from_str_name(&name).expect("a conflict policy")
-    });
-    service::StartWorkflowExecutionRequest {
-        namespace: words.text("namespace", "default"),
-        workflow_id: words.word(1).to_owned(),
-        workflow_type: Some(common::WorkflowType { name: words.text("type", "T") }),
-        task_queue: Some(normal(words.key("queue").unwrap_or("q"))),
-        input: words.payloads("input"),
-        workflow_execution_timeout: words.duration("execution-timeout"),
-        workflow_run_timeout: words.duration("run-timeout"),
-        workflow_task_timeout: words.duration("task-timeout"),
-        identity: words.text("as", "starter"),
-        request_id: words.text("request", ""),
-        workflow_id_reuse_policy: reuse.map_or(0, |policy| policy as i32),
-        workflow_id_conflict_policy: conflict.map_or(0, |policy| policy as i32),
-        retry_policy: policy(words),
-        cron_schedule: words.text("cron", ""),
-        memo: words.key("memo").map(|key| common::Memo {
-            fields: [(key.to_owned(), crate::words::payload("1"))].into(),
-        }),
-        request_eager_execution: words.flag("eager"),
-        workflow_start_delay: words.duration("delay"),
-        ..Default::default()
-    }
-}
-
-fn signal_with_start(words: &Words<'_>) -> service::SignalWithStartWorkflowExecutionRequest {
-    let start = start(words);
-    service::SignalWithStartWorkflowExecutionRequest {
-        namespace: start.namespace,
-        workflow_id: start.workflow_id,
-        workflow_type: start.workflow_type,
-        task_queue: start.task_queue,
-        request_id: start.request_id,
-        workflow_id_reuse_policy: start.workflow_id_reuse_policy,
-        workflow_id_conflict_policy: start.workflow_id_conflict_policy,
-        signal_name: words.word(2).to_owned(),
-        signal_input: words.payloads("input"),
-        workflow_start_delay: start.workflow_start_delay,
-        cron_schedule: start.cron_schedule,
-        ..Default::default()
-    }
-}
-
-fn poll(name: &str, words: &Words<'_>) -> Ask {
-    let namespace = "default".to_owned();
-    let identity = words.word(1).to_owned();
-    let queue = words.key("queue").unwrap_or("q");
-    match name {
-        "poll-publish" => Ask::PollPublish,
-        "poll-activity" => {
-            Ask::PollActivityTaskQueue(Box::new(service::PollActivityTaskQueueRequest {
-                namespace,
-                identity,
-                task_queue: Some(normal(queue)),
-                worker_instance_key: words.text("key", ""),
-                ..Default::default()
-            }))
-        }
-        _ => Ask::PollWorkflowTaskQueue(Box::new(service::PollWorkflowTaskQueueRequest {
-            namespace,
-            identity,
-            task_queue: Some(match words.key("sticky") {
-                Some(name) => sticky(name, queue),
-                None => normal(queue),
-            }),
-            worker_instance_key: words.text("key", ""),
-            ..Default::default()
-        })),
-    }
-}
-
-/// What Describe says, as far as it is not the same every time.
-fn described(r: &service::DescribeWorkflowExecutionResponse) -> String {
-    let info = r.workflow_execution_info.as_ref().expect("info");
-    let extended = r.workflow_extended_info.as_ref().expect("extended info");
-    let mut text = format!("{:?} events={}", info.status(), info.history_length);
-    let times = [
-        ("starts", &info.execution_time),
-        ("closed", &info.close_time),
-        ("run-expires", &extended.run_expiration_time),
-        ("expires", &extended.execution_expiration_time),
-    ];
-    for (name, time) in times {
-        if let Some(time) = time {
-            _ = write!(text, " {name}={}", show::moment(time));
-        }
-    }
-    if extended.cancel_requested {
-        text.push_str(" cancel-requested");
-    }
-    let mut memo: Vec<_> = info.memo.iter().flat_map(|memo| memo.fields.keys()).collect();
-    let attributes = info.search_attributes.iter().flat_map(|s| s.indexed_fields.keys());
-    memo.extend(attributes);
-    memo.sort();
-    for key in memo {
-        _ = write!(text, " has={key}");
-    }
-    text.push('\n');
-    if let Some(task) = &r.pending_workflow_task {
-        _ = writeln!(text, "  task {:?} attempt={}", task.state(), task.attempt);
-    }
-    for activity in &r.pending_activities {
-        let (id, state) = (&activity.activity_id, activity.state());
-        _ = write!(text, "  activity {id} {state:?} attempt={}", activity.attempt);
-        if let Some(failure) = &activity.last_failure {
-            _ = write!(text, " last={:?}", failure.message);
-        }
-        if let Some(next) = &activity.next_attempt_schedule_time {
-            _ = write!(text, " next={}", show::moment(next));
-        }
-        text.push('\n');
-    }
-    text
 }

@@ -12,6 +12,7 @@ use temporalio_protos::temporal::api::failure::v1 as failure;
 use temporalio_protos::temporal::api::history::v1 as history;
 use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes as A;
+use temporalio_protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
 use workflows::{Refusal, Reply};
 
 /// A line under construction: only what is set is shown.
@@ -299,4 +300,48 @@ pub(crate) fn answer(answer: &Answer) -> String {
         Ok(Reply::EmptyPoll) => "empty".into(),
         Ok(_) => "ok".into(),
     }
+}
+
+/// What Describe says, as far as it is not the same every time.
+pub(crate) fn described(r: &DescribeWorkflowExecutionResponse) -> String {
+    let info = r.workflow_execution_info.as_ref().expect("info");
+    let extended = r.workflow_extended_info.as_ref().expect("extended info");
+    let mut text = format!("{:?} events={}", info.status(), info.history_length);
+    let times = [
+        ("starts", &info.execution_time),
+        ("closed", &info.close_time),
+        ("run-expires", &extended.run_expiration_time),
+        ("expires", &extended.execution_expiration_time),
+    ];
+    for (name, time) in times {
+        if let Some(time) = time {
+            _ = write!(text, " {name}={}", moment(time));
+        }
+    }
+    if extended.cancel_requested {
+        text.push_str(" cancel-requested");
+    }
+    let mut memo: Vec<_> = info.memo.iter().flat_map(|memo| memo.fields.keys()).collect();
+    let attributes = info.search_attributes.iter().flat_map(|s| s.indexed_fields.keys());
+    memo.extend(attributes);
+    memo.sort();
+    for key in memo {
+        _ = write!(text, " has={key}");
+    }
+    text.push('\n');
+    if let Some(task) = &r.pending_workflow_task {
+        _ = writeln!(text, "  task {:?} attempt={}", task.state(), task.attempt);
+    }
+    for activity in &r.pending_activities {
+        let (id, state) = (&activity.activity_id, activity.state());
+        _ = write!(text, "  activity {id} {state:?} attempt={}", activity.attempt);
+        if let Some(failure) = &activity.last_failure {
+            _ = write!(text, " last={:?}", failure.message);
+        }
+        if let Some(next) = &activity.next_attempt_schedule_time {
+            _ = write!(text, " next={}", moment(next));
+        }
+        text.push('\n');
+    }
+    text
 }
