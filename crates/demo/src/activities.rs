@@ -12,7 +12,7 @@ use crate::ledger;
 use crate::records::{Call, Kind};
 
 /// Attempts of a flaky charge that fail.
-const FLAKY_FAILURES: u32 = 2;
+pub(crate) const FLAKY_FAILURES: u32 = 2;
 
 /// The worker's activities.
 pub(crate) struct Steps {
@@ -37,7 +37,9 @@ impl Steps {
             activity_id: info.activity_id.clone(),
             workflow_id: info.workflow_id.clone().unwrap_or_default(),
             step,
+            attempt: info.attempt,
             records: call.records,
+            at_ms: 0,
         };
         Ok(self.ledger.report(&effect).await?)
     }

@@ -18,7 +18,7 @@ use crate::records::{Call, Mailbox, Order, RecordId};
 use crate::saga::retry_policy;
 
 /// How many records one run handles before it continues as new.
-const RECORDS_PER_RUN: usize = 50;
+pub(crate) const RECORDS_PER_RUN: usize = 50;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The workflow.

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +27,7 @@ pub(crate) struct Ledger {
     pages: Mutex<Pages>,
     /// How many distinct effects there are; changes wake whoever waits.
     count: watch::Sender<usize>,
+    opened: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +40,7 @@ struct Pages {
 impl Ledger {
     /// An empty ledger.
     pub(crate) fn new() -> Self {
-        Self { pages: Mutex::default(), count: watch::Sender::new(0) }
+        Self { pages: Mutex::default(), count: watch::Sender::new(0), opened: Instant::now() }
     }
 
     /// Distinct effects so far, in the order of first arrival.
@@ -79,7 +81,8 @@ impl Ledger {
         }
     }
 
-    fn enter(&self, effect: Effect) {
+    fn enter(&self, mut effect: Effect) {
+        effect.at_ms = self.opened.elapsed().as_millis() as u64;
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (effect.first_run.clone(), effect.activity_id.clone());
         if pages.seen.insert(name) {
@@ -126,7 +129,9 @@ mod tests {
             activity_id: activity.to_owned(),
             workflow_id: "order-1".to_owned(),
             step: Step::Charge,
+            attempt: 1,
             records: Vec::new(),
+            at_ms: 0,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::plan::{Fact, Plan, PlannedOrder, Step};
 use crate::records::{CUSTOMER_HEADER, Kind, Order, Payment, RecordId};
 
 /// How long a saga waits for a payment that never comes.
-const UNPAID_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const UNPAID_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long it waits for one that does: no outage is so long that a paid order times out.
 const PAID_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long to wait where the client's own queue is full.

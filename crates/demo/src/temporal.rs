@@ -89,8 +89,9 @@ pub(crate) async fn ask_mailboxes(client: &Client, customers: &[String]) -> Vec<
                 workflow_id,
                 handled: Some(mailbox.handled),
                 waiting: mailbox.waiting.len() as u64,
+                runs: mailbox.runs,
             },
-            Err(_) => MailboxSeen { workflow_id, handled: None, waiting: 0 },
+            Err(_) => MailboxSeen { workflow_id, handled: None, waiting: 0, runs: 0 },
         });
     }
     seen

@@ -4,8 +4,13 @@
 use std::collections::HashMap;
 
 use super::{Effect, History, Step, Violation};
+use crate::activities::FLAKY_FAILURES;
 use crate::plan::PlannedOrder;
+use crate::producer::UNPAID_TIMEOUT;
 use crate::records::Kind;
+
+/// What the server's clock may differ from ours within a timer.
+const CLOCK_SLACK_MS: u64 = 100;
 
 pub(super) fn check(history: &History, found: &mut Vec<Violation>) {
     let mut by_workflow: HashMap<&str, Vec<&Effect>> = HashMap::new();
@@ -58,11 +63,31 @@ fn check_order(order: &PlannedOrder, seen: &[&Effect], found: &mut Vec<Violation
         let what = format!("{id}: steps came as {order_seen:?} instead of {expected:?}");
         found.push(Violation::wrong(what));
     }
+    check_waits(order, seen, found);
     if let Some(first) = seen.first()
         && let Some(other) = seen.iter().find(|effect| effect.first_run != first.first_run)
     {
         let what = format!("{id} ran twice: {} and {}", first.first_run, other.first_run);
         found.push(Violation::duplicated(what));
+    }
+}
+
+/// A flaky charge takes its failures before it succeeds; an unpaid order is not undone before its
+/// timer is due.
+fn check_waits(order: &PlannedOrder, seen: &[&Effect], found: &mut Vec<Violation>) {
+    let of = |step| seen.iter().find(|effect| effect.step == step);
+    let Some(charge) = of(Step::Charge) else { return };
+    let id = &order.id;
+    if order.kind == Kind::Flaky && charge.attempt <= FLAKY_FAILURES {
+        let what = format!("{id}: its charge succeeded in attempt {}", charge.attempt);
+        found.push(Violation::wrong(what));
+    }
+    let waited_ms = of(Step::Refund).map(|refund| refund.at_ms.saturating_sub(charge.at_ms));
+    if order.kind == Kind::Unpaid
+        && let Some(waited_ms) = waited_ms
+        && waited_ms + CLOCK_SLACK_MS < UNPAID_TIMEOUT.as_millis() as u64
+    {
+        found.push(Violation::wrong(format!("{id}: timed out after {waited_ms} ms already")));
     }
 }
 

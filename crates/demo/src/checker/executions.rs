@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::deliveries::mailbox_of;
 use super::{Execution, History, Question, Status, Violation};
+use crate::customer::RECORDS_PER_RUN;
 use crate::plan::Fact;
 use crate::saga::State;
 
@@ -67,6 +68,11 @@ fn check_mailboxes(
         if seen.waiting > 0 {
             let what = format!("the mailbox {id} has {} records waiting", seen.waiting);
             found.push(Violation::stuck(what));
+        }
+        let runs = seen.handled.unwrap_or(0) / RECORDS_PER_RUN as u64 + 1;
+        if seen.handled.is_some() && seen.runs != runs {
+            let what = format!("the mailbox {id} is in run {} instead of {runs}", seen.runs);
+            found.push(Violation::wrong(what));
         }
         match seen.handled {
             None => found.push(Violation::stuck(format!("the mailbox {id} did not answer"))),

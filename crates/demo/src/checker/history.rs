@@ -64,9 +64,14 @@ pub(crate) struct Effect {
     pub(crate) workflow_id: String,
     /// What was done.
     pub(crate) step: Step,
+    /// Which attempt reported it first.
+    pub(crate) attempt: u32,
     /// For a note: the records handled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) records: Vec<RecordId>,
+    /// When the ledger took it, in milliseconds since the ledger was opened; the ledger's own clock.
+    #[serde(skip)]
+    pub(crate) at_ms: u64,
 }
 
 /// An execution's state as Describe gives it, in the words the checker needs.
@@ -102,6 +107,8 @@ pub(crate) struct MailboxSeen {
     pub(crate) handled: Option<u64>,
     /// Records it has received and not handled.
     pub(crate) waiting: u64,
+    /// Its runs so far: one more than it continued as new.
+    pub(crate) runs: u64,
 }
 
 /// A question to a saga and its answer.

@@ -17,7 +17,10 @@ fn effect(workflow: &str, run: &str, activity: &str, step: Step) -> Effect {
         activity_id: activity.to_owned(),
         workflow_id: workflow.to_owned(),
         step,
+        attempt: 3,
         records: Vec::new(),
+        // Refunds come well after charges.
+        at_ms: if step == Step::Refund { 10_000 } else { 0 },
     }
 }
 
@@ -44,7 +47,12 @@ fn good() -> History {
         status: Status::Running,
         first_run: "run-c".to_owned(),
     });
-    history.mailboxes.push(MailboxSeen { workflow_id: mailbox, handled: Some(6), waiting: 0 });
+    history.mailboxes.push(MailboxSeen {
+        workflow_id: mailbox,
+        handled: Some(6),
+        waiting: 0,
+        runs: 1,
+    });
     history
 }
 
@@ -271,4 +279,31 @@ fn a_question_without_a_good_answer_is_named() {
     assert_eq!(refused.fault, Fault::Stuck);
     let nonsense = only(|history| history.questions[0].answer = Ok("no".to_owned()));
     assert_eq!(nonsense.fault, Fault::Wrong);
+}
+
+#[test]
+fn a_flaky_charge_that_does_not_fail_first_is_wrong() {
+    let violation = only(|history| {
+        for effect in &mut history.effects {
+            effect.attempt = 2;
+        }
+    });
+    assert_eq!(violation.fault, Fault::Wrong);
+    assert!(violation.what.contains("order-1: its charge succeeded in attempt 2"));
+}
+
+#[test]
+fn a_timer_that_fires_too_early_is_wrong() {
+    let violation = only(|history| {
+        let refund = |e: &&mut Effect| e.workflow_id == "order-4" && e.step == Step::Refund;
+        history.effects.iter_mut().find(refund).unwrap().at_ms = 1_000;
+    });
+    assert_eq!(violation.fault, Fault::Wrong);
+    assert!(violation.what.contains("timed out after 1000 ms"));
+}
+
+#[test]
+fn a_mailbox_that_did_not_continue_as_new_is_wrong() {
+    let violation = only(|history| history.mailboxes[0].runs = 2);
+    assert_eq!(violation.fault, Fault::Wrong);
 }
