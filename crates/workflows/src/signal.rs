@@ -68,7 +68,8 @@ impl Workflows {
             return Err(Refusal::InvalidArgument(text.into()));
         }
         let policies = start::policies(reuse, conflict, Conflict::UseExisting)?;
-        let admission = self.admit(&key, &request.request_id, policies)?;
+        // That it was not carried out before is known already; a start is another request.
+        let admission = self.admit(&key, "", policies)?;
         if let Admission::UseExisting(id) | Admission::Repeated(id) = admission {
             return self.signal_existing(id, request, cx, plan);
         }
@@ -100,7 +101,7 @@ impl Workflows {
         self.can_take_signal(&run.state)?;
         let mut planner = self.planner(cx, plan);
         let mut tx = Transaction::begin(&mut planner, &run.state);
-        tx.happen(signaled(request));
+        tx.happen_linked(signaled(request), &request.links);
         tx.finish();
         start::remember(plan, &run.state.key, &request.request_id);
         Ok(Some(reply(Some(&run.state), false)))

@@ -1,9 +1,11 @@
 //! The decision table of executions: `testdata/*.txt` tells each scenario and what must come of
-//! it (see `script.rs` for the commands), and a random walk looks for what nobody thought of.
+//! it (see `script.rs` for the commands). A random walk looks for what nobody thought of, and one
+//! saga is killed after each of its entries.
 //!
 //! They drive the machine as the node does: decide, encode, decode, apply, attend.
 
 mod command;
+mod kill;
 mod request;
 mod script;
 mod show;

@@ -17,7 +17,7 @@
 //! history W [run=N] [as=NAME] [wait=N] [close] [transient] | describe W [run=N]
 //! forget NAME | undelivered NAME | shutdown [sticky=S] [queue=Q] [key=WORKER] | reset-sticky W
 //! keep NAME OTHER | damage NAME | token NAME TEXT
-//! advance D | restart
+//! advance D | restart | crash                         (crash: with the next entry, unanswered)
 //! ```
 //!
 //! `NAME` stands for a caller; a task that is delivered to it is its token from then on. Events
@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
 use temporalio_protos::temporal::api::workflowservice::v1 as service;
-use workflows::{ActivityTask, Ask, HistoryAsk, Limits, Op, Reply, TaskToken, WorkflowTask};
+use workflows::{ActivityTask, Ask, Limits, Op, Reply, TaskToken, WorkflowTask};
 
 /// The same text, with the outputs as they are now.
 pub(crate) fn run_file(text: &str) -> String {
@@ -114,23 +114,6 @@ impl Script {
         self.runs.iter().map(|(run, _)| *run).collect()
     }
 
-    pub(crate) fn history_of(&mut self, run: RunId) -> Vec<HistoryEvent> {
-        let name = self.name_of(run);
-        let ask = Ask::GetWorkflowExecutionHistory(Box::new(HistoryAsk {
-            namespace: "default".into(),
-            workflow_id: name.split('#').next().unwrap_or_default().to_owned(),
-            run_id: Some(run),
-            wait_for_event: None,
-            wait_for_close: false,
-            include_transient: false,
-        }));
-        let outcome = self.world.ask(ask);
-        match outcome.answers.as_slice() {
-            [(_, Ok(Reply::GetWorkflowExecutionHistory(slice)))] => self.world.events(slice),
-            other => panic!("{name} has no history: {other:?}"),
-        }
-    }
-
     /// What has happened in this block, with short names for run ids.
     fn take_output(&mut self) -> String {
         let next = match self.world.machine.next_due() {
@@ -154,6 +137,10 @@ impl Script {
             "restart" => {
                 self.world.restart();
                 self.names.clear();
+            }
+            "crash" => {
+                let entries = self.world.entry_count() + 1;
+                self.world.crash_after = Some(entries);
             }
             "forget" => {
                 let name = words.word(1);
@@ -231,6 +218,7 @@ impl Script {
     }
 
     fn ask(&mut self, caller: &str, ask: Ask) {
+        let before = self.world.crash_after;
         let may_wait = matches!(
             ask,
             Ask::PollWorkflowTaskQueue(_)
@@ -242,6 +230,9 @@ impl Script {
         let outcome = self.world.ask(ask);
         if self.thorough {
             self.world.compare_with_rebuilt();
+        }
+        if before != self.world.crash_after {
+            self.names.clear();
         }
         self.names.insert(outcome.ticket, caller.to_owned());
         self.show(&outcome);

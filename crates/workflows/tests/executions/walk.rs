@@ -113,7 +113,7 @@ impl Walk {
             }
             94 => format!("reset-sticky {workflow}"),
             95 => format!("shutdown sticky={}", self.pick(&["s0", "s1"])),
-            96 => "restart".into(),
+            96 => self.pick(&["restart", "crash"]).into(),
             97 => format!("history {workflow} as=h{} {}", self.below(3), self.maybe(2, "wait=30")),
             _ => format!("advance {}ms", self.below(12_000)),
         }
@@ -253,10 +253,10 @@ impl Walk {
         }
     }
 
-    fn check_histories(&mut self) {
+    fn check_histories(&self) {
         let mut recorded: BTreeMap<String, usize> = BTreeMap::new();
         for run in self.script.run_ids() {
-            let events = self.script.history_of(run);
+            let events = self.script.world.history_of(run);
             check_history(run, &events);
             for event in &events {
                 if let Some(input) = signal_input(event) {

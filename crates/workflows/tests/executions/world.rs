@@ -1,13 +1,14 @@
 //! The machine as the node drives it, on a journal in memory.
 
 use base::{
-    Blob, BlobAddr, Cx, JournalOp, Lsn, Machine, OpKind, SeededEntropy, Ticket, Timestamp, Verdict,
+    Blob, BlobAddr, Cx, JournalOp, Lsn, Machine, OpKind, RunId, SeededEntropy, Ticket, Timestamp,
+    Verdict,
 };
 use bytes::Bytes;
 use prost::Message;
 use std::collections::{BTreeSet, HashMap};
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
-use workflows::{Ask, Effect, HistorySlice, Limits, Op, Refusal, Reply, Workflows};
+use workflows::{Ask, Effect, HistoryAsk, HistorySlice, Limits, Op, Refusal, Reply, Workflows};
 
 /// When a script begins.
 pub(crate) const EPOCH: Timestamp = Timestamp(1_700_000_000_000_000);
@@ -44,6 +45,8 @@ pub(crate) struct World {
     bytes: HashMap<BlobAddr, Bytes>,
     position: u32,
     tickets: u64,
+    /// Die when the journal has so many entries; what that entry answers is lost.
+    pub(crate) crash_after: Option<usize>,
     /// Tickets that have no answer yet.
     pub(crate) waiting: BTreeSet<Ticket>,
 }
@@ -59,6 +62,7 @@ impl World {
             bytes: HashMap::new(),
             position: 0,
             tickets: 0,
+            crash_after: None,
             waiting: BTreeSet::new(),
         };
         let cx = Cx { now: world.now, entropy: &world.entropy };
@@ -82,6 +86,11 @@ impl World {
         };
         let mut effects = Vec::new();
         self.append(&ops, &mut effects);
+        if self.crash_after.is_some_and(|entries| self.journal.len() >= entries) {
+            self.crash_after = None;
+            self.restart();
+            return Outcome { ticket, ops, answers: Vec::new() };
+        }
         let cx = Cx { now: self.now, entropy: &self.entropy };
         self.machine.attend(ask, ticket, &cx, &mut effects);
         self.machine.check();
@@ -131,6 +140,31 @@ impl World {
     /// All that was ever journaled.
     pub(crate) fn ops(&self) -> impl Iterator<Item = Op> {
         self.journal.iter().flat_map(|entry| &entry.ops).map(|op| self.decode(op))
+    }
+
+    pub(crate) fn entry_count(&self) -> usize {
+        self.journal.len()
+    }
+
+    /// All events of a run, as the machine serves them.
+    pub(crate) fn history_of(&self, run: RunId) -> Vec<HistoryEvent> {
+        let execution = self.ops().find_map(|op| match op {
+            Op::RunCreated(op) if op.run.run() == run => Some(op.workflow_id),
+            _ => None,
+        });
+        let ask = Ask::GetWorkflowExecutionHistory(Box::new(HistoryAsk {
+            namespace: "default".into(),
+            workflow_id: execution.expect("a run that was created"),
+            run_id: Some(run),
+            wait_for_event: None,
+            wait_for_close: false,
+            include_transient: false,
+        }));
+        let cx = Cx { now: self.now, entropy: &self.entropy };
+        match self.machine.decide(&ask, Ticket(0), &cx, &mut Vec::new()) {
+            Verdict::Go(Some(Reply::GetWorkflowExecutionHistory(slice))) => self.events(&slice),
+            other => panic!("{run} has no history: {other:?}"),
+        }
     }
 
     /// A machine that knows only the journal.
