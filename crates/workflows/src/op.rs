@@ -384,3 +384,6 @@ impl JournalOp for Op {
 pub(crate) fn at(micros: i64) -> Timestamp {
     Timestamp(micros)
 }
+
+#[cfg(test)]
+mod tests;
