@@ -386,8 +386,16 @@ impl Machine for Workflows {
     }
 
     fn resume(&mut self, _now: Timestamp) {
-        // Started tasks stay returned: their workers may never have got them.
+        // Started tasks stay returned: their workers may never have got them. But what must not
+        // run twice is left to its timeouts.
         self.matching.take_fresh();
+        for (id, run) in &self.runs {
+            for (scheduled, activity) in &run.state.activities {
+                if activity.is_started() && activity.runs_at_most_once() {
+                    self.matching.delivered(TaskKey::Activity(*id, *scheduled));
+                }
+            }
+        }
         // Replay has touched every run; the room is not kept.
         self.touched = Vec::new();
     }

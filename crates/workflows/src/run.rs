@@ -330,6 +330,14 @@ impl Activity {
     pub(crate) fn is_started(&self) -> bool {
         self.state.started_at != 0
     }
+
+    /// With one attempt only, the worker relies on it that nobody else gets the task. (The node
+    /// itself does not: its work and its answer are one entry.)
+    pub(crate) fn runs_at_most_once(&self) -> bool {
+        let policy = self.scheduled.retry_policy.as_ref();
+        policy.is_some_and(|policy| policy.maximum_attempts == 1)
+            && self.queue() != crate::matching::RESERVED_QUEUE
+    }
 }
 
 /// Whether the event is the firing of this timer.
