@@ -196,6 +196,7 @@ impl Workflows {
         if request.request_id.len() > self.limits.id_length_bytes {
             return Err(Refusal::InvalidArgument("RequestId length exceeds limit.".into()));
         }
+        check_durations(request)?;
         let mut retry_policy = request.retry_policy.clone();
         if let Some(policy) = &retry_policy {
             crate::activity::check_policy(policy).map_err(Refusal::InvalidArgument)?;
@@ -278,6 +279,22 @@ pub(crate) fn policies(
         (reuse, Conflict::Unspecified) => Ok((reuse, default)),
         policies => Ok(policies),
     }
+}
+
+/// Zero means unset; less means nothing.
+fn check_durations(request: &service::StartWorkflowExecutionRequest) -> Result<(), Refusal> {
+    for (name, value) in [
+        ("WorkflowExecutionTimeoutSeconds", &request.workflow_execution_timeout),
+        ("WorkflowRunTimeoutSeconds", &request.workflow_run_timeout),
+        ("WorkflowTaskTimeoutSeconds", &request.workflow_task_timeout),
+        ("WorkflowStartDelaySeconds", &request.workflow_start_delay),
+    ] {
+        if value.as_ref().is_some_and(|d| d.seconds < 0 || d.nanos < 0) {
+            let text = format!("An invalid {name} is set on request.");
+            return Err(Refusal::InvalidArgument(text));
+        }
+    }
+    Ok(())
 }
 
 /// The run timeout is never longer than the execution timeout.

@@ -30,7 +30,7 @@ impl Script {
             "answer" => self.query_answer(words),
             "undelivered" => Ask::Undelivered(TaskToken(self.token(words.word(1)).into())),
             "shutdown" => Ask::ShutdownWorker(Box::new(service::ShutdownWorkerRequest {
-                namespace: "default".into(),
+                namespace: words.text("namespace", "default"),
                 sticky_task_queue: words.text("sticky", ""),
                 task_queue: words.text("queue", ""),
                 worker_instance_key: words.text("key", ""),
@@ -38,10 +38,11 @@ impl Script {
             })),
             "reset-sticky" => {
                 Ask::ResetStickyTaskQueue(Box::new(service::ResetStickyTaskQueueRequest {
-                    namespace: "default".into(),
+                    namespace: words.text("namespace", "default"),
                     execution: Some(self.execution(words)),
                 }))
             }
+            "register" | "namespace" | "namespaces" => namespaces(name, words),
             _ => self.activity_answer(name, words),
         }
     }
@@ -111,7 +112,7 @@ impl Script {
 
     fn signal(&self, words: &Words<'_>) -> service::SignalWorkflowExecutionRequest {
         service::SignalWorkflowExecutionRequest {
-            namespace: "default".into(),
+            namespace: words.text("namespace", "default"),
             workflow_execution: Some(self.execution(words)),
             signal_name: words.word(2).to_owned(),
             input: words.payloads("input"),
@@ -121,7 +122,7 @@ impl Script {
     }
 
     fn end(&self, name: &str, words: &Words<'_>) -> Ask {
-        let namespace = "default".to_owned();
+        let namespace = words.text("namespace", "default");
         let workflow_execution = Some(self.execution(words));
         let first_execution_run_id = self.run_id(words.word(1), words.key("first"));
         let reason = words.text("reason", "");
@@ -170,7 +171,7 @@ impl Script {
         service::RespondWorkflowTaskCompletedRequest {
             task_token: self.token(words.word(1)),
             identity: words.word(1).to_owned(),
-            namespace: "default".into(),
+            namespace: words.text("namespace", "default"),
             commands: texts.map(parse).collect(),
             sticky_attributes,
             return_new_workflow_task: words.flag("new"),
@@ -202,7 +203,7 @@ impl Script {
             _ => enums::QueryRejectCondition::None,
         };
         Ask::QueryWorkflow(Box::new(service::QueryWorkflowRequest {
-            namespace: "default".into(),
+            namespace: words.text("namespace", "default"),
             execution: Some(common::WorkflowExecution {
                 workflow_id: words.word(2).to_owned(),
                 run_id,
@@ -233,7 +234,7 @@ impl Script {
         let run_id = self.run_id(words.word(1), words.key("run"));
         let close = words.flag("close");
         Ask::GetWorkflowExecutionHistory(Box::new(HistoryAsk {
-            namespace: "default".into(),
+            namespace: words.text("namespace", "default"),
             workflow_id: words.word(1).to_owned(),
             run_id: run_id.parse().ok().map(RunId),
             wait_for_event: words
@@ -317,7 +318,7 @@ pub(crate) fn signal_with_start(
 }
 
 pub(crate) fn poll(name: &str, words: &Words<'_>) -> Ask {
-    let namespace = "default".to_owned();
+    let namespace = words.text("namespace", "default");
     let identity = words.word(1).to_owned();
     let queue = words.key("queue").unwrap_or("q");
     match name {
@@ -339,6 +340,27 @@ pub(crate) fn poll(name: &str, words: &Words<'_>) -> Ask {
                 None => normal(queue),
             }),
             worker_instance_key: words.text("key", ""),
+            ..Default::default()
+        })),
+    }
+}
+
+fn namespaces(name: &str, words: &Words<'_>) -> Ask {
+    match name {
+        "register" => Ask::RegisterNamespace(Box::new(service::RegisterNamespaceRequest {
+            namespace: words.word(1).to_owned(),
+            workflow_execution_retention_period: words.duration("retention"),
+            is_global_namespace: words.flag("global"),
+            ..Default::default()
+        })),
+        "namespace" => Ask::DescribeNamespace(Box::new(service::DescribeNamespaceRequest {
+            namespace: words.word(1).to_owned(),
+            id: words.text("id", ""),
+            ..Default::default()
+        })),
+        _ => Ask::ListNamespaces(Box::new(service::ListNamespacesRequest {
+            page_size: words.number("size", 0),
+            next_page_token: words.text("after", "").into_bytes(),
             ..Default::default()
         })),
     }

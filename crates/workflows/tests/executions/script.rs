@@ -16,9 +16,12 @@
 //! query NAME W QUERY [run=N] [reject=not-open|not-clean] | answer NAME [result=V] [failed=TEXT]
 //! history W [run=N] [as=NAME] [wait=N] [close] [transient] | describe W [run=N]
 //! forget NAME | undelivered NAME | shutdown [sticky=S] [queue=Q] [key=WORKER] | reset-sticky W
+//! register NAMESPACE [retention=D] [global] | namespace NAME [id=I] | namespaces [size=N] [after=A]
 //! keep NAME OTHER | damage NAME | token NAME TEXT
 //! advance D | restart | crash                         (crash: with the next entry, unanswered)
 //! ```
+//!
+//! Where it makes sense, `namespace=NAME` names another namespace than `default`.
 //!
 //! `NAME` stands for a caller; a task that is delivered to it is its token from then on. Events
 //! are shown as they are written: `w#1 5 TimerStarted …` has id 5 in the first run of `w`, `~` is

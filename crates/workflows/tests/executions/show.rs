@@ -12,7 +12,9 @@ use temporalio_protos::temporal::api::failure::v1 as failure;
 use temporalio_protos::temporal::api::history::v1 as history;
 use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes as A;
-use temporalio_protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
+use temporalio_protos::temporal::api::workflowservice::v1::{
+    DescribeNamespaceResponse, DescribeWorkflowExecutionResponse,
+};
 use workflows::{Refusal, Reply};
 
 /// A line under construction: only what is set is shown.
@@ -269,6 +271,13 @@ fn closing(line: &mut Line, attributes: &A) {
     }
 }
 
+fn namespace(r: &DescribeNamespaceResponse) -> String {
+    let info = r.namespace_info.as_ref().expect("info");
+    let retention = r.config.as_ref().and_then(|c| c.workflow_execution_retention_ttl.as_ref());
+    let hours = retention.map_or(0, |retention| retention.seconds / 3600);
+    format!("{} ({:?}, {hours}h)", info.name, info.state())
+}
+
 /// Refusals, and answers that need no names.
 pub(crate) fn answer(answer: &Answer) -> String {
     match answer {
@@ -298,6 +307,12 @@ pub(crate) fn answer(answer: &Answer) -> String {
             if r.cancel_requested { "ok, cancel requested" } else { "ok" }.into()
         }
         Ok(Reply::EmptyPoll) => "empty".into(),
+        Ok(Reply::DescribeNamespace(r)) => namespace(r),
+        Ok(Reply::ListNamespaces(r)) => {
+            let all = r.namespaces.iter().map(namespace).collect::<Vec<_>>().join(", ");
+            let after = String::from_utf8_lossy(&r.next_page_token);
+            if after.is_empty() { all } else { format!("{all}, more after {after}") }
+        }
         Ok(_) => "ok".into(),
     }
 }

@@ -46,7 +46,12 @@ impl<'a> Words<'a> {
     }
 
     pub(crate) fn duration(&self, key: &str) -> Option<prost_types::Duration> {
-        self.key(key).map(|text| proto_duration(span(text)))
+        self.key(key).map(|text| match text.strip_prefix('-') {
+            Some(text) => {
+                prost_types::Duration { seconds: -proto_duration(span(text)).seconds, nanos: 0 }
+            }
+            None => proto_duration(span(text)),
+        })
     }
 
     pub(crate) fn payloads(&self, key: &str) -> Option<common::Payloads> {
