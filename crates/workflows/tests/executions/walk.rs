@@ -55,6 +55,7 @@ impl Walk {
                 self.script.world.compare_with_rebuilt();
             }
         }
+        self.check_reachable();
         // What still waits in a buffer goes on record.
         for workflow in ["u", "v", "w"] {
             self.step(&format!("terminate {workflow}"));
@@ -249,6 +250,34 @@ impl Walk {
             names => {
                 let index = usize::try_from(self.below(names.len() as u64)).expect("an index");
                 format!("forget {}", names[index])
+            }
+        }
+    }
+
+    /// After a restart every task can be had by polling: none is lost between two places.
+    fn check_reachable(&mut self) {
+        self.script.world.crash_after = None;
+        self.step("restart");
+        for poll in [
+            "poll p queue=q0",
+            "poll p queue=q1",
+            "poll p sticky=s0",
+            "poll p sticky=s1",
+            "poll-activity x queue=q0",
+            "poll-activity x queue=q1",
+        ] {
+            let before = self.script.waiting().len();
+            while self.script.waiting().len() == before {
+                self.step(poll);
+            }
+        }
+        for workflow in ["u", "v", "w"] {
+            self.script.run(&format!("describe {workflow}"));
+            for line in self.script.forget_output().lines() {
+                let had = line.contains("Started") || line.contains(" next=");
+                let task = line.starts_with("  task") || line.starts_with("  activity");
+                // Cancel-requested ones are with a worker, or they would be closed.
+                assert!(!task || had || line.contains("CancelRequested"), "{workflow}: {line}");
             }
         }
     }
