@@ -31,11 +31,26 @@ pub(crate) struct Range {
     pub(crate) high_watermark: i64,
 }
 
+/// An ask that has its place in the node's queue.
+pub(crate) trait Placed: Send {
+    /// Waits for the reply.
+    fn reply(self) -> impl Future<Output = Result<Reply, Error>> + Send;
+}
+
 /// The node as this front sees it.
 pub(crate) trait Backend: Clone + Send + Sync + 'static {
-    /// Asks the topics machine. The ask is under way once the future has been polled once, and
-    /// asks of one connection keep the order of their first polls.
-    fn topics(&self, ask: Ask) -> impl Future<Output = Result<Reply, Error>> + Send;
+    /// An ask that has its place.
+    type Placed: Placed;
+
+    /// Asks the topics machine. When this is done, the ask has its place in the node's queue:
+    /// asks of one connection are carried out in the order in which they got theirs. Until then
+    /// they have none, however often they were polled.
+    fn place(&self, ask: Ask) -> impl Future<Output = Result<Self::Placed, Error>> + Send;
+
+    /// Asks the topics machine, and waits for the reply.
+    fn topics(&self, ask: Ask) -> impl Future<Output = Result<Reply, Error>> + Send {
+        async { self.place(ask).await?.reply().await }
+    }
 
     /// Drawn when the data directory was made.
     fn cluster_id(&self) -> String;

@@ -6,7 +6,7 @@
 //! produces are carried out.
 
 use crate::{
-    api::NoAnswer,
+    api::{IsPlaced, NoAnswer},
     backend::{self, Backend},
     dispatch::{self, Answer, Context, Pending},
     frame::{self, Budgets, FrameReader, Share},
@@ -136,13 +136,25 @@ async fn next_request(
     }
 }
 
-/// Polls an eager request once, so that the node has it, and has the requests of this connection
-/// in their order.
+/// Lets a request that runs ahead get its place in the node's queue before the next is begun, so
+/// that the node has the requests of this connection in their order.
 async fn begin(pending: Pending) -> Turn {
-    let Pending { mut answer, is_eager, outlives_client, share: _share } = pending;
-    let ready = if is_eager { poll_once(&mut answer).await } else { None };
+    let Pending { mut answer, runs_ahead, outlives_client, share: _share } = pending;
+    let ready = match runs_ahead {
+        Some(is_placed) => poll_until(&mut answer, &is_placed).await,
+        None => None,
+    };
     let answer = ready.map_or(State::UnderWay(answer), State::Ready);
     Turn { answer, outlives_client, _share }
+}
+
+async fn poll_until(answer: &mut Answer, is_placed: &IsPlaced) -> Option<Result<Frame, NoAnswer>> {
+    poll_fn(|context| match answer.as_mut().poll(context) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending if is_placed.get() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 async fn poll_once(answer: &mut Answer) -> Option<Result<Frame, NoAnswer>> {

@@ -1,7 +1,7 @@
 //! From a frame to a running request: header, table, decoder, and the future of the answer.
 
 use crate::{
-    api::{self, Api, Client, NoAnswer, Peer},
+    api::{self, Api, Client, IsPlaced, NoAnswer, Peer},
     backend::{self, Backend},
     frame::{Request, Share},
     table::{self, Entry, Key},
@@ -52,8 +52,9 @@ pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Frame, NoAnswer>> + 
 pub(crate) struct Pending {
     /// The answer.
     pub(crate) answer: Answer,
-    /// Poll it once when it is begun, so that it is under way before its turn has come.
-    pub(crate) is_eager: bool,
+    /// For a request that runs ahead of its turn: it is polled until this is said, and only then
+    /// the next request is begun.
+    pub(crate) runs_ahead: Option<IsPlaced>,
     /// Carry it out even if the client has gone.
     pub(crate) outlives_client: bool,
     /// Its bytes in flight.
@@ -81,12 +82,13 @@ pub(crate) fn begin<B: Backend>(
         if entry.key == Key::ApiVersions {
             let answer = api::api_versions::unsupported(header.correlation_id);
             let answer = async move { answer.ok_or(NoAnswer::Silent) };
-            return Ok(pending(Box::pin(answer), share, entry.key));
+            return Ok(pending(Box::pin(answer), share, entry.key, IsPlaced::default()));
         }
         return Err(unsupported);
     }
     let malformed = |source| Error::Malformed { api: entry.key, version: header.version, source };
     let (client, reader) = body(context, entry, &header, bytes).map_err(malformed)?;
+    let is_placed = client.is_placed.clone();
     let answer = match entry.key {
         Key::Produce => start::<api::Produce, B>,
         Key::Fetch => start::<api::Fetch, B>,
@@ -109,7 +111,7 @@ pub(crate) fn begin<B: Backend>(
         Key::DescribeConfigs => start::<api::DescribeConfigs, B>,
     }(context, entry, &header, client, reader)
     .map_err(malformed)?;
-    Ok(pending(answer, share, entry.key))
+    Ok(pending(answer, share, entry.key, is_placed))
 }
 
 fn header(bytes: &Bytes) -> Result<Header, wire::Error> {
@@ -133,7 +135,8 @@ fn body<B: Backend>(
     reader.set_flexible(entry.is_flexible(header.version));
     reader.tags()?;
     let id = client_id.unwrap_or_default();
-    let client = Client { id, peer: context.peer.clone(), frame_bytes };
+    let is_placed = IsPlaced::default();
+    let client = Client { id, peer: context.peer.clone(), frame_bytes, is_placed };
     Ok((client, reader))
 }
 
@@ -168,9 +171,10 @@ fn start<A: Api, B: Backend>(
 /// Produces are under way at once. Everything else begins in its turn, as in Kafka: then it sees
 /// what the connection has done before, and only one answer of a connection is held in memory.
 /// Waits are given up with their connection, produces are not.
-fn pending(answer: Answer, share: Share, key: Key) -> Pending {
+fn pending(answer: Answer, share: Share, key: Key, is_placed: IsPlaced) -> Pending {
     let is_produce = key == Key::Produce;
-    Pending { answer, is_eager: is_produce, outlives_client: is_produce, share }
+    let runs_ahead = is_produce.then_some(is_placed);
+    Pending { answer, runs_ahead, outlives_client: is_produce, share }
 }
 
 impl From<backend::Error> for NoAnswer {

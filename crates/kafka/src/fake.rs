@@ -1,10 +1,16 @@
 //! A node in a few lines for the tests of this front: topics in memory, answers at once unless
 //! they are held.
 
-use crate::backend::{Backend, Error, PublishedTopic, Range};
+use crate::backend::{Backend, Error, Placed, PublishedTopic, Range};
 use base::{BlobAddr, PartitionId, TopicId, Uuid};
 use bytes::Bytes;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, timeout_at},
@@ -24,6 +30,8 @@ struct Shared {
     state: Mutex<State>,
     /// Answers wait for a permit.
     gate: Semaphore,
+    /// How often somebody has asked for a place.
+    polled: AtomicU64,
     /// Counts what has been published.
     published: watch::Sender<u64>,
 }
@@ -34,6 +42,9 @@ struct State {
     blobs: Vec<Bytes>,
     /// Names of the asks, in the order in which they came.
     asked: Vec<String>,
+    /// Asks that have their place.
+    queue: BTreeMap<u64, Ask>,
+    done: HashMap<u64, Result<Reply, Error>>,
     reads: usize,
     refusal: Option<Error>,
 }
@@ -54,7 +65,12 @@ impl Fake {
         });
         let state = Mutex::new(State { topics: topics.collect(), ..State::default() });
         let gate = Semaphore::new(Semaphore::MAX_PERMITS);
-        Fake(Arc::new(Shared { state, gate, published: watch::Sender::new(0) }))
+        Fake(Arc::new(Shared {
+            state,
+            gate,
+            polled: AtomicU64::new(0),
+            published: watch::Sender::new(0),
+        }))
     }
 
     /// From now on answers wait.
@@ -105,25 +121,35 @@ impl Fake {
         let topic = state.topics.iter().find(|topic| topic.id == id.topic)?;
         Some(look(topic.partitions.get(usize::try_from(id.index).ok()?)?))
     }
+}
 
-    fn carry_out(&self, ask: Ask) -> Reply {
-        let mut state = self.lock();
-        match ask {
+impl State {
+    /// Carries out what is queued, in order, up to this place, and gives its reply.
+    fn carry_out_up_to(&mut self, place: u64) -> Result<Reply, Error> {
+        while let Some(entry) = self.queue.first_entry().filter(|entry| *entry.key() <= place) {
+            let (place, ask) = entry.remove_entry();
+            let reply = self.refusal.clone().map_or_else(|| self.carry_out(ask), Err);
+            self.done.insert(place, reply);
+        }
+        self.done.remove(&place).expect("it was queued")
+    }
+
+    fn carry_out(&mut self, ask: Ask) -> Result<Reply, Error> {
+        Ok(match ask {
             Ask::Produce(produce) => {
-                Reply::Produce(produce.partitions.into_iter().map(|it| state.append(it)).collect())
+                let outcomes = produce.partitions.into_iter().map(|it| self.append(it));
+                Reply::Produce(outcomes.collect())
             }
-            Ask::Metadata(metadata) => Reply::Metadata(state.metadata(metadata.topics)),
+            Ask::Metadata(metadata) => Reply::Metadata(self.metadata(metadata.topics)),
             Ask::InitProducerId(_) => {
                 Reply::InitProducerId(ProducerIdAndEpoch { id: 1000, epoch: 0 })
             }
             Ask::Heartbeat(_) => Reply::Heartbeat(ErrorCode::None),
             Ask::ListGroups(_) => Reply::ListGroups(Vec::new()),
-            other => panic!("the fake does not answer {other:?}"),
-        }
+            _ => return Err(Error::Refused(ErrorCode::UnknownServerError)),
+        })
     }
-}
 
-impl State {
     fn append(&mut self, append: topics::ask::PartitionAppend) -> Result<Appended, ProduceError> {
         let unknown = ProduceError {
             code: ErrorCode::UnknownTopicOrPartition,
@@ -174,19 +200,45 @@ impl State {
     }
 }
 
+/// An ask that has its place. If it is dropped before it is answered, it is not carried out: the
+/// real node may do so too.
+pub(crate) struct FakePlaced {
+    fake: Fake,
+    place: u64,
+}
+
+impl Placed for FakePlaced {
+    async fn reply(self) -> Result<Reply, Error> {
+        self.fake.0.gate.acquire().await.unwrap().forget();
+        let reply = self.fake.lock().carry_out_up_to(self.place);
+        self.fake.0.published.send_modify(|published| *published += 1);
+        reply
+    }
+}
+
+impl Drop for FakePlaced {
+    fn drop(&mut self) {
+        self.fake.lock().queue.remove(&self.place);
+    }
+}
+
 impl Backend for Fake {
-    async fn topics(&self, ask: Ask) -> Result<Reply, Error> {
+    type Placed = FakePlaced;
+
+    async fn place(&self, ask: Ask) -> Result<FakePlaced, Error> {
+        // As a busy runtime would: told to wait, although there is room.
+        let count = self.0.polled.fetch_add(1, Ordering::Relaxed);
+        if count % 3 == 1 {
+            tokio::task::yield_now().await;
+        }
         let debug = format!("{ask:?}");
         let name = debug.split('(').next().unwrap_or_default().to_owned();
-        self.lock().asked.push(name);
-        let refusal = self.lock().refusal.clone();
-        self.0.gate.acquire().await.unwrap().forget();
-        if let Some(refusal) = refusal {
-            return Err(refusal);
-        }
-        let reply = self.carry_out(ask);
-        self.0.published.send_modify(|published| *published += 1);
-        Ok(reply)
+        let mut state = self.lock();
+        state.asked.push(name);
+        let place = state.asked.len() as u64;
+        state.queue.insert(place, ask);
+        drop(state);
+        Ok(FakePlaced { fake: self.clone(), place })
     }
 
     fn cluster_id(&self) -> String {

@@ -1,15 +1,23 @@
 //! The real node behind the front's [`Backend`].
 
-use crate::backend::{Backend, Error, PublishedTopic, Range};
+use crate::backend::{Backend, Error, Placed, PublishedTopic, Range};
 use base::{PartitionId, TopicId};
 use bytes::Bytes;
-use node::Handle;
+use node::{Handle, PendingTopics};
 use tokio::time::Instant;
 use topics::{Ask, BatchRef, ErrorCode, Reply};
 
+impl Placed for PendingTopics {
+    async fn reply(self) -> Result<Reply, Error> {
+        PendingTopics::reply(self).await.map_err(Error::from)
+    }
+}
+
 impl Backend for Handle {
-    async fn topics(&self, ask: Ask) -> Result<Reply, Error> {
-        Handle::topics(self, ask).await.map_err(Error::from)
+    type Placed = PendingTopics;
+
+    async fn place(&self, ask: Ask) -> Result<PendingTopics, Error> {
+        self.send_topics(ask).await.map_err(Error::from)
     }
 
     fn cluster_id(&self) -> String {

@@ -51,7 +51,14 @@ use crate::{
     options::{Advertised, Limits},
     wire::{Reader, Result as WireResult, Writer},
 };
-use std::{future::Future, net::IpAddr, sync::Arc};
+use std::{
+    future::Future,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::sync::Semaphore;
 use topics::ErrorCode;
 
@@ -98,6 +105,25 @@ pub(crate) struct Client {
     pub(crate) peer: Arc<Peer>,
     /// Size of the request's frame, which a slice of it pins.
     pub(crate) frame_bytes: usize,
+    /// Said when the request has its place in the node's queue.
+    pub(crate) is_placed: IsPlaced,
+}
+
+/// Whether a request that runs ahead of its turn has its place in the node's queue, so that the
+/// next one may follow. One poll of a future does not mean that: it may have been told to wait.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IsPlaced(Arc<AtomicBool>);
+
+impl IsPlaced {
+    /// It has.
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it has.
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// What the requests of one connection have in common.

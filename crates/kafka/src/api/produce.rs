@@ -7,7 +7,7 @@
 
 use crate::{
     api::{Api, Client, NoAnswer, PerPartition, THROTTLE_MS, expect_reply, refusal},
-    backend::Backend,
+    backend::{Backend, Placed},
     wire::{Reader, Result as WireResult, Writer},
 };
 use base::{Blob, hash};
@@ -147,7 +147,7 @@ async fn append<B: Backend>(
         }
         response.push((topic, outcomes));
     }
-    let mut appended = ask(backend, asked).await?.into_iter();
+    let mut appended = ask(backend, client, asked).await?.into_iter();
     let missing = || refused(ErrorCode::UnknownServerError);
     let mut fill = |outcome: Option<Outcome>| {
         outcome.unwrap_or_else(|| appended.next().unwrap_or_else(|| Err(missing())))
@@ -161,6 +161,7 @@ async fn append<B: Backend>(
 
 async fn ask<B: Backend>(
     backend: &B,
+    client: &Client,
     partitions: Vec<PartitionAppend>,
 ) -> Result<Vec<Outcome>, NoAnswer> {
     let count = partitions.len();
@@ -168,7 +169,13 @@ async fn ask<B: Backend>(
         return Ok(Vec::new());
     }
     let produce = ask::Produce { partitions, origin: Origin::Client };
-    match backend.topics(Ask::Produce(produce)).await {
+    let placed = backend.place(Ask::Produce(produce)).await;
+    client.is_placed.set();
+    let reply = match placed {
+        Ok(placed) => placed.reply().await,
+        Err(error) => Err(error),
+    };
+    match reply {
         Ok(reply) => expect_reply!(reply, Reply::Produce),
         Err(error) => {
             let message = error.to_string();

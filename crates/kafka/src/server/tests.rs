@@ -57,7 +57,9 @@ async fn start(topics: &[&str]) -> (Fake, Running) {
 
 /// Lets other tasks run until `condition` holds.
 async fn until(condition: impl Fn() -> bool) {
+    let given_up = Instant::now() + Duration::from_secs(20);
     while !condition() {
+        assert!(Instant::now() < given_up, "it does not happen");
         tokio::task::yield_now().await;
     }
 }

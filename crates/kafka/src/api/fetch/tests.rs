@@ -52,7 +52,8 @@ async fn answer(fake: &Fake, version: i16, request: Request) -> Response {
         lookups: Arc::new(Semaphore::new(1)),
         damaged: Arc::default(),
     };
-    let client = Client { id: String::new(), peer: peer.into(), frame_bytes: 0 };
+    let is_placed = crate::api::IsPlaced::default();
+    let client = Client { id: String::new(), peer: peer.into(), frame_bytes: 0, is_placed };
     Fetch::answer(fake, &client, version, request).await.unwrap()
 }
 
