@@ -48,6 +48,9 @@ pub(crate) struct Run {
     due: Option<Timestamp>,
 }
 
+/// No ask changes so many runs: it is replay, to which nobody attends.
+const TOUCHED_MAX: usize = 4096;
+
 pub(crate) type Decision = Result<Option<Reply>, Refusal>;
 
 impl Workflows {
@@ -123,6 +126,10 @@ impl Workflows {
             }
             run.due = due;
         }
+        if self.touched.len() >= TOUCHED_MAX {
+            self.touched.clear();
+            self.matching.take_fresh();
+        }
         if self.touched.last() != Some(&id) {
             self.touched.push(id);
         }
@@ -173,6 +180,10 @@ fn apply_events(
         });
         run.state.history_size_bytes += u64::from(address.length);
         from = last + 1;
+    }
+    if !run.state.is_running() {
+        run.state.shed();
+        run.batches.shrink_to_fit();
     }
 }
 

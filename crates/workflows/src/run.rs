@@ -285,6 +285,17 @@ impl RunState {
         self.buffered_bytes = self.buffered.iter().map(|event| event.encoded_len()).sum();
     }
 
+    /// A closed run keeps what Describe shows, not what only its worker or its successor needed.
+    pub(crate) fn shed(&mut self) {
+        let started = Arc::make_mut(&mut self.started);
+        started.input = None;
+        started.header = None;
+        started.continued_failure = None;
+        started.last_completion_result = None;
+        started.memo = None;
+        started.search_attributes = None;
+    }
+
     fn on_close_event(&mut self, attributes: &Attributes, at: Timestamp) {
         let (status, new_run) = match attributes {
             Attributes::WorkflowExecutionCompletedEventAttributes(_) => (Status::Completed, ""),

@@ -15,6 +15,9 @@ use enums::WorkflowExecutionStatus as Status;
 use enums::{WorkflowIdConflictPolicy as Conflict, WorkflowIdReusePolicy as Reuse};
 use std::time::Duration;
 
+/// STARTED follows the start and SCHEDULED.
+const EAGER_STARTED_EVENT_ID: i64 = 3;
+
 /// What to do when a workflow id is asked to start.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Admission {
@@ -50,6 +53,9 @@ impl Workflows {
         let conflict = request.workflow_id_conflict_policy();
         let policies = policies(reuse, conflict, Conflict::Fail)?;
         let admission = self.admit(&new.key, &request.request_id, policies)?;
+        if self.repeated_eager(request).is_some() {
+            return Ok(None);
+        }
         if let Admission::UseExisting(run) | Admission::Repeated(run) = admission {
             let started = matches!(admission, Admission::Repeated(_));
             return Ok(Some(self.start_reply(run, started)));
@@ -86,17 +92,33 @@ impl Workflows {
         if !request.request_eager_execution || delay.is_some() {
             return;
         }
-        let Some(run) = self.touched.last().copied() else { return };
-        let task = TaskKey::Workflow(run);
-        if self.matching.queues_of(task).is_none() {
-            return;
-        }
+        let started = self
+            .touched
+            .last()
+            .copied()
+            .filter(|run| self.matching.queues_of(TaskKey::Workflow(*run)).is_some());
+        let Some(run) = started.or_else(|| self.repeated_eager(request)) else { return };
         let Reply::StartWorkflowExecution(response, _) = self.start_reply(run, true) else {
             return;
         };
         let task = self.hand_workflow_task(run, false).map(Box::new);
         let reply = Reply::StartWorkflowExecution(response, task);
         effects.push(Effect::Reply(ticket, Box::new(Ok(reply))));
+    }
+
+    /// The run of an eager start that is asked again while its first task is still out: the first
+    /// answer was lost, so it is given again, with the task.
+    fn repeated_eager(&self, request: &service::StartWorkflowExecutionRequest) -> Option<RunId> {
+        if !request.request_eager_execution || request.request_id.is_empty() {
+            return None;
+        }
+        let namespace = self.namespaces.by_name(&request.namespace).ok()?.id;
+        let workflow_id = request.workflow_id.as_str().into();
+        let state = &self.current(&ExecutionKey { namespace, workflow_id })?.state;
+        let task = state.task.as_ref()?;
+        let first = task.started_event_id == EAGER_STARTED_EVENT_ID && task.attempt == 1;
+        let same = *state.create_request_id == request.request_id;
+        (same && first && state.started.eager_execution_accepted).then_some(state.id)
     }
 
     pub(crate) fn start_reply(&self, run: RunId, started: bool) -> Reply {
