@@ -90,7 +90,6 @@ pub(crate) const BROKER: &[Config] = &[
     broker("offsets.retention.minutes", "10080", Kind::Int),
     broker("process.roles", "broker,controller", Kind::List),
     broker("producer.id.expiration.ms", "86400000", Kind::Int),
-    broker("socket.request.max.bytes", "16777216", Kind::Int),
     broker("unclean.leader.election.enable", "false", Kind::Boolean),
 ];
 
@@ -139,7 +138,6 @@ mod tests {
         for (name, value) in [
             ("connections.max.idle.ms", limits.connection_idle_max.as_millis().to_string()),
             ("fetch.max.bytes", limits.fetch_bytes_max.to_string()),
-            ("socket.request.max.bytes", limits.request_bytes_max.to_string()),
             ("message.max.bytes", facts.batch_bytes_max.to_string()),
             ("group.min.session.timeout.ms", facts.session_timeout_ms_min.to_string()),
             ("group.max.session.timeout.ms", facts.session_timeout_ms_max.to_string()),
