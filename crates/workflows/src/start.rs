@@ -62,7 +62,7 @@ impl Workflows {
         }
         let mut planner = self.planner(cx, plan);
         self.terminate_if(&admission, &mut planner, &request.identity);
-        let eager = request.request_eager_execution && new.delay.is_none();
+        let eager = asks_for_task(request);
         let mut tx = create(&mut planner, new, eager);
         tx.inline = eager.then(|| request.identity.clone());
         let run = tx.finish();
@@ -88,8 +88,7 @@ impl Workflows {
         ticket: Ticket,
         effects: &mut Vec<Effect>,
     ) {
-        let delay = positive(request.workflow_start_delay.as_ref());
-        if !request.request_eager_execution || delay.is_some() {
+        if !asks_for_task(request) {
             return;
         }
         let started = self
@@ -109,7 +108,7 @@ impl Workflows {
     /// The run of an eager start that is asked again while its first task is still out: the first
     /// answer was lost, so it is given again, with the task.
     fn repeated_eager(&self, request: &service::StartWorkflowExecutionRequest) -> Option<RunId> {
-        if !request.request_eager_execution || request.request_id.is_empty() {
+        if !asks_for_task(request) || request.request_id.is_empty() {
             return None;
         }
         let namespace = self.namespaces.by_name(&request.namespace).ok()?.id;
@@ -301,6 +300,11 @@ pub(crate) fn policies(
         (reuse, Conflict::Unspecified) => Ok((reuse, default)),
         policies => Ok(policies),
     }
+}
+
+/// Whether the first task shall come with the answer. It cannot if it has to wait.
+fn asks_for_task(request: &service::StartWorkflowExecutionRequest) -> bool {
+    request.request_eager_execution && positive(request.workflow_start_delay.as_ref()).is_none()
 }
 
 /// Zero means unset; less means nothing.
