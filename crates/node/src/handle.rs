@@ -42,7 +42,8 @@ impl Handle {
     }
 
     /// Asks the facts. Waits while too much else waits, so that the caller stops reading its
-    /// socket. Produces keep the order in which their futures are first polled.
+    /// socket. For produces that must keep their order use [`Handle::send_topics`]: the first poll
+    /// of this future need not give the request its place.
     pub async fn topics(&self, ask: topics::Ask) -> Result<topics::Reply, Error> {
         self.send_topics(ask).await?.reply().await
     }
