@@ -13,10 +13,7 @@ use crate::node::Place;
 use crate::random::Random;
 
 /// How often the children are looked at.
-const TICK: Duration = Duration::from_millis(100);
-/// Between two kills of the node, plus up to [`KILL_JITTER_MS`].
-const KILL_AFTER_MS: u64 = 700;
-const KILL_JITTER_MS: u64 = 600;
+const TICK: Duration = Duration::from_millis(50);
 /// How often the worker is killed: when a third and when two thirds of the orders have ended.
 const WORKER_KILLS: usize = 2;
 /// A clean end takes less than a second; more is waited for and told.
@@ -54,6 +51,8 @@ pub(crate) struct Keeper {
     pub(crate) node: Process,
     pub(crate) worker: Process,
     pub(crate) chaos: Option<Random>,
+    /// About the time between two kills of the node: two thirds of it to four thirds.
+    pub(crate) kill_every: Duration,
     pub(crate) orders: usize,
 }
 
@@ -102,8 +101,9 @@ impl Keeper {
     }
 
     fn next_kill(&mut self) -> Duration {
-        let jitter = self.chaos.as_mut().map_or(0, |random| random.below(KILL_JITTER_MS));
-        Duration::from_millis(KILL_AFTER_MS + jitter)
+        let third_ms = self.kill_every.as_millis() as u64 / 3;
+        let jitter_ms = self.chaos.as_mut().map_or(0, |random| random.below(2 * third_ms));
+        Duration::from_millis(2 * third_ms + jitter_ms)
     }
 
     async fn trouble_node(&mut self, report: &mut Report) -> Result<(), Error> {

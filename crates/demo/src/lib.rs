@@ -48,6 +48,9 @@ pub struct Options {
     /// Kill the node about every second while orders flow, and the worker twice
     #[arg(long)]
     pub chaos: bool,
+    /// With --chaos: about the time between two kills of the node
+    #[arg(long, hide = true, value_name = "MS", default_value_t = 1000)]
+    pub kill_every_ms: u64,
     /// Decides everything that is random: the same seed, the same orders
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,

@@ -104,7 +104,9 @@ impl Show {
         let reader = consumer::subscribe(place.kafka)?;
         let reader = tokio::spawn(consumer::read(reader, Arc::clone(&book)));
         let chaos = options.chaos.then(|| Random::new(!options.seed));
-        let keeper = Keeper { place: place.clone(), node, worker, chaos, orders: options.orders };
+        let kill_every = Duration::from_millis(options.kill_every_ms);
+        let (orders, home) = (options.orders, place.clone());
+        let keeper = Keeper { place: home, node, worker, chaos, kill_every, orders };
         let phase = watch::Sender::new(Phase::Settle);
         let keeper = tokio::spawn(keeper.keep(Arc::clone(&book), phase.subscribe()));
         let _ledger = ledger_task;
