@@ -12,6 +12,8 @@ const ATTRIBUTES_LOW_BYTE: usize = 22;
 ///
 /// The records are not kept: many small ones take far more memory than the bytes they come from.
 pub(crate) fn open(batch: &RawBatch, limit_bytes: usize) -> Result<Records, String> {
+    #[cfg(test)]
+    opened::count_one();
     let open = || {
         let records = Records::open(&batch.bytes, batch.base_offset, limit_bytes)?;
         records.clone().try_for_each(|record| record.map(drop))?;
@@ -28,4 +30,22 @@ pub(crate) fn next(records: &mut Records) -> Option<Record> {
 /// Whether opening the batch takes memory of its own.
 pub(crate) fn is_compressed(batch: &RawBatch) -> bool {
     batch.bytes.get(ATTRIBUTES_LOW_BYTE).is_some_and(|attributes| attributes & CODEC_MASK != 0)
+}
+
+/// How often the tests of this thread have opened a batch.
+#[cfg(test)]
+pub(crate) mod opened {
+    use std::cell::Cell;
+
+    thread_local! {
+        static COUNT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count_one() {
+        COUNT.set(COUNT.get() + 1);
+    }
+
+    pub(crate) fn count() -> usize {
+        COUNT.get()
+    }
 }

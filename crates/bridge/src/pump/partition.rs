@@ -74,6 +74,9 @@ impl<S: Source, T: Target> PartitionPump<S, T> {
     pub(super) async fn run(mut self) -> Ended {
         let mut reading: Option<Reading> = None;
         loop {
+            // First what is ready goes out: whether something is under way tells if opening a
+            // batch again is worth it.
+            self.dispatch();
             self.fill_lanes();
             self.dispatch();
             if reading.is_none() && self.wants_more() {

@@ -90,6 +90,18 @@ async fn at_the_cap_the_partition_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_folded_batch_for_one_workflow_is_not_opened_for_each_record() {
+    let world = World::new(1, 1);
+    world.append_gzip(0, &["hot"; 400]);
+    let before = crate::record::opened::count();
+    let pump = world.pump(route(), Limits { parked_count: 20, ..limits() });
+    world.settled(400).await;
+    let opened = crate::record::opened::count() - before;
+    assert!(opened <= 45, "opened {opened} times for 400 records, 20 at once");
+    pump.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn bytes_have_a_cap_too() {
     let world = World::new(1, 1);
     world.set("stuck", Behaviour::Busy);
