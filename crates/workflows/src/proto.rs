@@ -15,11 +15,14 @@ pub(crate) use temporalio_protos::temporal::api::taskqueue::v1 as taskqueue;
 pub(crate) use temporalio_protos::temporal::api::workflow::v1 as workflow;
 pub(crate) use temporalio_protos::temporal::api::workflowservice::v1 as service;
 
+/// The longest duration, some 292 years: longer ones mean this, as in Temporal.
+const DURATION_MAX_NANOS: u64 = i64::MAX as u64;
+
 /// A protobuf duration, if it is set and positive. SDKs send zero for "unset".
 pub(crate) fn positive(d: Option<&prost_types::Duration>) -> Option<Duration> {
     let d = d?;
     let nanos = i128::from(d.seconds) * 1_000_000_000 + i128::from(d.nanos);
-    let nanos = u64::try_from(nanos).ok()?;
+    let nanos = u64::try_from(nanos.max(0)).unwrap_or(u64::MAX).min(DURATION_MAX_NANOS);
     (nanos > 0).then(|| Duration::from_nanos(nanos))
 }
 
