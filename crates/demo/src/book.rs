@@ -13,7 +13,7 @@ use crate::records::{Kind, OutcomeEvent, RecordId};
 
 /// Orders that may be under way at once: enough to keep every part busy, few enough that a latency
 /// means something.
-const ORDERS_UNDER_WAY: usize = 200;
+const ORDERS_UNDER_WAY: usize = 100;
 
 /// See the module's page.
 #[derive(Debug)]

@@ -17,8 +17,9 @@ use crate::ledger;
 use crate::records::TASK_QUEUE;
 use crate::saga::OrderSaga;
 
-/// Concurrent polls for each kind of task.
-const POLLERS: usize = 8;
+/// Concurrent polls for each kind of task: a poll is a round trip to the disk, so that with few of
+/// them the worker mostly waits.
+const POLLERS: usize = 32;
 /// Sagas kept in memory: more than are ever in flight.
 const CACHED_WORKFLOWS: usize = 5_000;
 /// A task on the queue of a worker that was killed goes to the others after this.
