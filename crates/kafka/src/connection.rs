@@ -8,8 +8,9 @@
 use crate::{
     api::{IsPlaced, NoAnswer},
     backend::{self, Backend},
+    budget::{Budgets, Share},
     dispatch::{self, Answer, Context, Pending},
-    frame::{self, Budgets, FrameReader, Share},
+    frame::{self, FrameReader},
     options::Limits,
     wire::{Frame, Piece},
 };
@@ -52,6 +53,9 @@ pub(crate) enum Error {
         /// Why.
         source: backend::Error,
     },
+    /// Others wait for the bytes in flight that this client holds and does nothing with.
+    #[error("others wait for what this client holds: it neither sends the rest nor reads")]
+    Overstayed,
     /// The answer cannot be written.
     #[error(transparent)]
     Write(std::io::Error),
@@ -75,10 +79,12 @@ pub(crate) async fn run<B: Backend>(
     let limits = &context.peer.limits;
     let (queue, queued) = mpsc::channel(limits.requests_in_flight_count_max.max(1));
     let (gone, is_gone) = watch::channel(false);
-    let mut writing = pin!(write_answers(Outgoing::new(writer, &context), queued, is_gone));
+    let outgoing = Outgoing::new(writer, &context);
+    let mut writing = pin!(write_answers(outgoing, queued, &budgets, is_gone));
     let read = tokio::select! {
-        read = read_requests(reader, &context, limits, budgets, queue, stop) => read,
+        read = read_requests(reader, &context, limits, &budgets, queue, stop) => read,
         written = &mut writing => return written,
+        () = budgets.overstayed() => return Err(Error::Overstayed),
     };
     gone.send_replace(true);
     let written = writing.await;
@@ -101,7 +107,7 @@ async fn read_requests<B: Backend>(
     stream: impl AsyncRead + Unpin,
     context: &Arc<Context<B>>,
     limits: &Limits,
-    budgets: Budgets,
+    budgets: &Budgets,
     queue: mpsc::Sender<Turn>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
@@ -111,7 +117,7 @@ async fn read_requests<B: Backend>(
         let request = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
-            request = next_request(&mut frames, &budgets, limits) => request?,
+            request = next_request(&mut frames, budgets, limits) => request?,
         };
         let Some(request) = request else { return Ok(()) };
         place.send(begin(dispatch::begin(context, request)?).await);
@@ -170,6 +176,7 @@ async fn poll_once(answer: &mut Answer) -> Option<Result<Frame, NoAnswer>> {
 async fn write_answers<W: AsyncWrite + Unpin, B: Backend>(
     mut outgoing: Outgoing<'_, W, B>,
     mut queue: mpsc::Receiver<Turn>,
+    budgets: &Budgets,
     mut gone: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     loop {
@@ -182,7 +189,7 @@ async fn write_answers<W: AsyncWrite + Unpin, B: Backend>(
                 turn
             }
         };
-        match answer(turn, &mut outgoing, &mut gone).await? {
+        match answer(turn, &mut outgoing, budgets, &mut gone).await? {
             Some(Ok(frame)) => outgoing.frame(frame).await?,
             Some(Err(NoAnswer::Silent)) | None => {}
             Some(Err(NoAnswer::Close(reason))) => {
@@ -199,6 +206,7 @@ async fn write_answers<W: AsyncWrite + Unpin, B: Backend>(
 async fn answer<W: AsyncWrite + Unpin, B: Backend>(
     turn: Turn,
     outgoing: &mut Outgoing<'_, W, B>,
+    budgets: &Budgets,
     gone: &mut watch::Receiver<bool>,
 ) -> Result<Option<Result<Frame, NoAnswer>>, Error> {
     let mut answer = match turn.answer {
@@ -210,7 +218,10 @@ async fn answer<W: AsyncWrite + Unpin, B: Backend>(
     }
     outgoing.flush().await?;
     if turn.outlives_client {
-        return Ok(Some(answer.await));
+        budgets.set_waiting_for_us(true);
+        let answer = answer.await;
+        budgets.set_waiting_for_us(false);
+        return Ok(Some(answer));
     }
     tokio::select! {
         biased;

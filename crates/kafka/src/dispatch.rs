@@ -3,7 +3,8 @@
 use crate::{
     api::{self, Api, Client, IsPlaced, NoAnswer, Peer},
     backend::{self, Backend},
-    frame::{Request, Share},
+    budget::Share,
+    frame::Request,
     table::{self, Entry, Key},
     wire::{self, Frame, Reader, Writer},
 };

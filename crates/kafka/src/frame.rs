@@ -5,17 +5,17 @@
 //! that is large waits for its share of the budgets after its first bytes: many announced frames
 //! cost little, and those that hold a share always end, by arriving or by stalling.
 
-use crate::options::Limits;
+use crate::{
+    budget::{Budgets, SMALL_BYTES, Share},
+    options::Limits,
+};
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, BufReader},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
-/// Bytes of a frame that are read before its share of the budgets is asked for.
-const UNBUDGETED_BYTES: usize = 16 << 10;
 /// Bytes read from the socket at once when frames are small.
 const READ_BUFFER_BYTES: usize = 64 << 10;
 /// A frame's buffer begins with so many bytes at most, and when they have arrived, grows to so
@@ -54,50 +54,6 @@ pub(crate) struct Request {
     pub(crate) share: Share,
 }
 
-/// Part of the connection's and of the server's bytes in flight.
-#[derive(Debug)]
-pub(crate) struct Share {
-    /// `None` only if a budget were closed, which never happens.
-    _of_connection: Option<OwnedSemaphorePermit>,
-    _of_server: Option<OwnedSemaphorePermit>,
-}
-
-/// Bytes in flight: one connection's, and all connections'.
-#[derive(Clone, Debug)]
-pub(crate) struct Budgets {
-    connection: Arc<Semaphore>,
-    connection_bytes: usize,
-    server: Arc<Semaphore>,
-}
-
-impl Budgets {
-    /// A connection's own budget beside the server's.
-    pub(crate) fn of_connection(server: &Arc<Semaphore>, limits: &Limits) -> Budgets {
-        let connection_bytes = limits.connection_in_flight_bytes_max.max(limits.request_bytes_max);
-        let connection = Arc::new(Semaphore::new(connection_bytes));
-        Budgets { connection, connection_bytes, server: server.clone() }
-    }
-
-    /// All connections' budget.
-    pub(crate) fn of_server(limits: &Limits) -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(limits.in_flight_bytes_max.max(limits.request_bytes_max)))
-    }
-
-    /// Whether no request of this connection is arriving or being answered.
-    pub(crate) fn is_unused(&self) -> bool {
-        self.connection.available_permits() == self.connection_bytes
-    }
-
-    /// Waits for `bytes` of both. The connection's comes first: who holds the server's share
-    /// never waits for anything but its own client.
-    async fn share(&self, bytes: usize) -> Share {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let of_connection = self.connection.clone().acquire_many_owned(bytes).await;
-        let of_server = self.server.clone().acquire_many_owned(bytes).await;
-        Share { _of_connection: of_connection.ok(), _of_server: of_server.ok() }
-    }
-}
-
 /// Reads frames.
 #[derive(Debug)]
 pub(crate) struct FrameReader<R> {
@@ -122,7 +78,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) async fn next(&mut self) -> Result<Option<Request>, Error> {
         let Some(length) = self.length().await? else { return Ok(None) };
         let mut bytes = Vec::new();
-        self.fill(&mut bytes, length.min(UNBUDGETED_BYTES)).await?;
+        // A small request is here as a whole before it has a share, a large one in part.
+        self.fill(&mut bytes, length.min(SMALL_BYTES)).await?;
         let share = self.budgets.share(length).await;
         self.fill(&mut bytes, length).await?;
         Ok(Some(Request { bytes: Bytes::from(bytes), share }))
@@ -170,6 +127,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::ServerBudget;
     use std::time::Duration;
     use tokio::io::AsyncWriteExt;
 
@@ -178,7 +136,7 @@ mod tests {
     }
 
     fn reader<R: AsyncRead + Unpin>(stream: R, limits: &Limits) -> FrameReader<R> {
-        let server = Budgets::of_server(limits);
+        let server = ServerBudget::new(limits);
         FrameReader::new(stream, Budgets::of_connection(&server, limits), limits)
     }
 
@@ -229,13 +187,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stalled_frame_gives_its_share_back() {
         let limits = limits();
-        let server = Budgets::of_server(&limits);
+        let server = ServerBudget::new(&limits);
         let (mut client, stream) = tokio::io::duplex(1 << 20);
         let budgets = Budgets::of_connection(&server, &limits);
         let mut frames = FrameReader::new(stream, budgets, &limits);
         client.write_all(&(1_000_000i32).to_be_bytes()).await.unwrap();
         client.write_all(&vec![7; 100_000]).await.unwrap();
-        let before = server.available_permits();
+        let before = server.large().available_permits();
         // A byte now and then does not help.
         let dripping = async {
             loop {
@@ -248,17 +206,17 @@ mod tests {
             () = dripping => unreachable!("it never ends"),
         };
         assert!(matches!(outcome, Err(Error::Stalled(after)) if after == Duration::from_secs(30)));
-        assert_eq!(server.available_permits(), before);
+        assert_eq!(server.large().available_permits(), before);
     }
 
     #[tokio::test]
     async fn a_frame_waits_until_the_budget_has_room() {
         let limits = Limits { in_flight_bytes_max: 1 << 20, ..limits() };
-        let server = Budgets::of_server(&limits);
+        let server = ServerBudget::new(&limits);
         let stream = [0, 0, 0, 1, 42, 0, 0, 0, 1, 43];
         let budgets = Budgets::of_connection(&server, &limits);
         let mut frames = FrameReader::new(stream.as_slice(), budgets, &limits);
-        let all = server.clone().acquire_many_owned(1 << 20).await.unwrap();
+        let all = server.small().clone().acquire_many_owned(1 << 20).await.unwrap();
         let waiting = frames.next();
         tokio::pin!(waiting);
         tokio::select! {

@@ -8,6 +8,7 @@
 
 mod api;
 mod backend;
+mod budget;
 mod connection;
 mod damaged;
 mod dispatch;

@@ -31,8 +31,12 @@ pub struct Limits {
     /// Bytes of one connection's requests that are not answered yet. At the limit its socket is
     /// not read.
     pub connection_in_flight_bytes_max: usize,
-    /// The same for all connections together.
+    /// The same for all connections together: so much for requests of up to 16 KiB, and so much
+    /// for larger ones.
     pub in_flight_bytes_max: usize,
+    /// When a request has waited so long for its part of that, connections that hold more than
+    /// 16 KiB and whose clients have not moved for as long are closed.
+    pub share_wait_max: Duration,
     /// Connections. One more is closed at once.
     pub connections_count_max: usize,
     /// Records in one fetch response, but always one whole batch.
@@ -55,7 +59,8 @@ impl Default for Limits {
             request_bytes_max: 16 << 20,
             requests_in_flight_count_max: 64,
             connection_in_flight_bytes_max: 32 << 20,
-            in_flight_bytes_max: 128 << 20,
+            in_flight_bytes_max: 64 << 20,
+            share_wait_max: Duration::from_secs(5),
             connections_count_max: 4096,
             fetch_bytes_max: 55 << 20,
             fetch_batches_count_max: 10_000,

@@ -3,10 +3,10 @@
 use crate::{
     api::Peer,
     backend::Backend,
+    budget::{Budgets, ServerBudget},
     connection,
     damaged::Damaged,
     dispatch::Context,
-    frame::Budgets,
     options::{Advertised, Options},
 };
 use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
@@ -41,7 +41,7 @@ pub(crate) async fn serve_backend<B: Backend>(
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let lookups = Arc::new(Semaphore::new(options.limits.lookups_count_max.max(1)));
-    let budget = Budgets::of_server(&options.limits);
+    let budget = ServerBudget::new(&options.limits);
     let server = Server { backend, budget, lookups, damaged: Arc::default(), options };
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -79,7 +79,7 @@ pub(crate) async fn serve_backend<B: Backend>(
 struct Server<B> {
     backend: B,
     options: Options,
-    budget: Arc<Semaphore>,
+    budget: Arc<ServerBudget>,
     lookups: Arc<Semaphore>,
     damaged: Arc<Damaged>,
 }

@@ -437,7 +437,7 @@ fn damaged_requests_never_panic() {
         }
         runtime.block_on(async {
             let budgets = Budgets::of_connection(
-                &Budgets::of_server(&Limits::default()), &Limits::default());
+                &ServerBudget::new(&Limits::default()), &Limits::default());
             let mut stream = (bytes.len() as i32).to_be_bytes().to_vec();
             stream.extend_from_slice(&bytes);
             let mut frames =
@@ -531,7 +531,7 @@ async fn a_slow_reader_holds_no_more_than_it_reads() {
     // Through a pipe that holds little, because sockets hold megabytes.
     let (mut client, stream) = tokio::io::duplex(64 << 10);
     let limits = Limits::default();
-    let budgets = Budgets::of_connection(&Budgets::of_server(&limits), &limits);
+    let budgets = Budgets::of_connection(&ServerBudget::new(&limits), &limits);
     let advertised = Advertised { host: String::new(), port: 0 };
     let peer = Arc::new(Peer {
         address: [127, 0, 0, 1].into(),
@@ -560,6 +560,75 @@ async fn a_slow_reader_holds_no_more_than_it_reads() {
     drop(client);
     assert!(running.await.unwrap().is_err());
     assert!(fake.reads() < 110, "{}", fake.reads());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_holds_much_and_does_not_move_makes_room_for_others() {
+    let limits =
+        Limits { request_bytes_max: 1 << 20, in_flight_bytes_max: 1 << 20, ..Limits::default() };
+    let (server, patience) = (ServerBudget::new(&limits), limits.share_wait_max);
+    let budgets = || Budgets::of_connection(&server, &limits);
+    let (much, little, ours, busy) = (budgets(), budgets(), budgets(), budgets());
+    let _held = (much.share(800 << 10).await, little.share(16 << 10).await);
+    let _of_ours = ours.share(100 << 10).await;
+    ours.set_waiting_for_us(true);
+    let busies = async {
+        loop {
+            busy.share(20 << 10).await;
+            tokio::time::sleep(patience / 2).await;
+        }
+    };
+    // Nobody waits, nobody goes.
+    let nobody = tokio::time::timeout(Duration::from_secs(600), much.overstayed()).await;
+    assert!(nobody.is_err());
+    let other = budgets();
+    // Small requests pass whatever large ones do.
+    other.share(16 << 10).await;
+    let begun = Instant::now();
+    tokio::select! {
+        _ = other.share(900 << 10) => unreachable!("there is no room"),
+        () = busies => unreachable!("it never ends"),
+        () = little.overstayed() => unreachable!("a small request harms nobody"),
+        () = ours.overstayed() => unreachable!("it waits for the disk"),
+        () = busy.overstayed() => unreachable!("it moves"),
+        () = much.overstayed() => assert_eq!(begun.elapsed().as_secs(), patience.as_secs()),
+    }
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_do_not_stop_others() {
+    let fake = Fake::new(&["a"]);
+    let limits = Limits {
+        request_bytes_max: 1 << 20,
+        in_flight_bytes_max: 1 << 20,
+        share_wait_max: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let server = Running::start(&fake, Options { limits, ..Options::default() }).await;
+    // A fetch that waits for ever, and is large.
+    let mut hostile = TcpStream::connect(server.address).await.unwrap();
+    let mut honest = server.client().await;
+    let mut waits = fetch("a", 0, 0);
+    (waits.max_wait_ms, waits.min_bytes) = (i32::MAX, i32::MAX);
+    let mut padded = frame(1, 12, &waits);
+    let padding = vec![0; 600_000];
+    let length = (padded.len() - 4 + padding.len()) as u32;
+    padded[..4].copy_from_slice(&length.to_be_bytes());
+    padded.extend_from_slice(&padding);
+    hostile.write_all(&padded).await.unwrap();
+    let large = "x".repeat(600_000);
+    let produces = async {
+        loop {
+            let request = produce("a", -1, &[(0, batch(1, &[&large]))]);
+            assert_eq!(produced(honest.ask(9, &request).await)[0].error_code, 0);
+        }
+    };
+    let mut rest = Vec::new();
+    tokio::select! {
+        // A reset is as good as an end.
+        _ = hostile.read_to_end(&mut rest) => assert!(rest.is_empty()),
+        () = produces => unreachable!("it never ends"),
+    }
 }
 
 #[tokio::test]
