@@ -2,7 +2,7 @@
 //! them: the node about every second while orders flow, the worker twice.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -65,7 +65,7 @@ impl Keeper {
     ) -> Result<Report, Error> {
         let mut report = Report::default();
         let progress = book.progress();
-        let mut until_kill = self.next_kill();
+        let mut next_kill = self.next_kill();
         loop {
             let now = *phase.borrow_and_update();
             match now {
@@ -73,10 +73,9 @@ impl Keeper {
                 Phase::Flow if self.chaos.is_some() => {
                     let seen = *progress.borrow();
                     self.trouble_worker(&mut report, seen).await?;
-                    until_kill = until_kill.saturating_sub(TICK);
-                    if until_kill.is_zero() {
+                    if Instant::now() >= next_kill {
+                        next_kill = self.next_kill();
                         self.trouble_node(&mut report).await?;
-                        until_kill = self.next_kill();
                     }
                 }
                 Phase::Flow | Phase::Settle => {}
@@ -100,10 +99,10 @@ impl Keeper {
         Ok(())
     }
 
-    fn next_kill(&mut self) -> Duration {
+    fn next_kill(&mut self) -> Instant {
         let third_ms = self.kill_every.as_millis() as u64 / 3;
         let jitter_ms = self.chaos.as_mut().map_or(0, |random| random.below(2 * third_ms));
-        Duration::from_millis(2 * third_ms + jitter_ms)
+        Instant::now() + Duration::from_millis(2 * third_ms + jitter_ms)
     }
 
     async fn trouble_node(&mut self, report: &mut Report) -> Result<(), Error> {
