@@ -47,6 +47,9 @@ impl Drop for Share {
 pub(crate) struct ServerBudget {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    /// Batches on their way to readers.
+    outgoing: Arc<Semaphore>,
+    outgoing_bytes_max: usize,
     /// Changes when somebody has waited too long.
     pressure: watch::Sender<()>,
     patience: Duration,
@@ -59,14 +62,20 @@ impl ServerBudget {
         Arc::new(ServerBudget {
             small: room(limits.request_bytes_max.min(SMALL_BYTES)),
             large: room(limits.request_bytes_max),
+            outgoing: Arc::new(Semaphore::new(limits.outgoing_bytes_max)),
+            outgoing_bytes_max: limits.outgoing_bytes_max,
             pressure: watch::Sender::new(()),
             patience: limits.share_wait_max,
         })
     }
 
+    /// The part of a request of this size.
+    fn pool(&self, bytes: usize) -> &Arc<Semaphore> {
+        if bytes <= SMALL_BYTES { &self.small } else { &self.large }
+    }
+
     /// Waits for `bytes`, and lets those who hold much know if it takes too long.
-    async fn acquire(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let pool = if bytes <= SMALL_BYTES { &self.small } else { &self.large };
+    async fn acquire(&self, pool: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let mut acquired = std::pin::pin!(pool.clone().acquire_many_owned(permits(bytes)));
         loop {
             match timeout(self.patience, &mut acquired).await {
@@ -139,11 +148,26 @@ impl Budgets {
     /// never waits for anything but its own client.
     pub(crate) async fn share(&self, bytes: usize) -> Share {
         let of_connection = self.own.budget.clone().acquire_many_owned(permits(bytes)).await.ok();
-        let of_server = self.server.acquire(bytes).await;
+        let of_server = self.server.acquire(self.server.pool(bytes), bytes).await;
         self.own.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.own.moves();
         let own = self.own.clone();
         Share { _of_connection: of_connection, _of_server: of_server, bytes, own }
+    }
+
+    /// Waits for `bytes` of what batches on their way to readers may hold together. The
+    /// connection's own budget has no part in it: its requests wait for these very bytes to leave.
+    pub(crate) async fn outgoing(&self, bytes: usize) -> Share {
+        let bytes = bytes.min(self.server.outgoing_bytes_max);
+        let of_server = self.server.acquire(&self.server.outgoing, bytes).await;
+        self.own.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.own.moves();
+        Share { _of_connection: None, _of_server: of_server, bytes, own: self.own.clone() }
+    }
+
+    /// The client has taken some of an answer.
+    pub(crate) fn client_reads(&self) {
+        self.own.moves();
     }
 
     /// Says whether what is held is held by our work, which ends by itself.

@@ -190,7 +190,7 @@ async fn write_answers<W: AsyncWrite + Unpin, B: Backend>(
             }
         };
         match answer(turn, &mut outgoing, budgets, &mut gone).await? {
-            Some(Ok(frame)) => outgoing.frame(frame).await?,
+            Some(Ok(frame)) => outgoing.frame(frame, budgets).await?,
             Some(Err(NoAnswer::Silent)) | None => {}
             Some(Err(NoAnswer::Close(reason))) => {
                 outgoing.flush().await?;
@@ -242,17 +242,19 @@ impl<'a, W: AsyncWrite + Unpin, B: Backend> Outgoing<'a, W, B> {
         Outgoing { stream, context, gathered: BytesMut::new() }
     }
 
-    async fn frame(&mut self, frame: Frame) -> Result<(), Error> {
+    async fn frame(&mut self, frame: Frame, budgets: &Budgets) -> Result<(), Error> {
         self.gathered.put_u32(frame.length);
         for piece in frame.pieces {
             match piece {
-                Piece::Bytes(bytes) => self.bytes(bytes).await?,
+                Piece::Bytes(bytes) => self.bytes(bytes, budgets).await?,
                 Piece::Batch(batch, bytes) => {
+                    // Readers that do not read share this bound, not one batch each.
+                    let _share = budgets.outgoing(batch.address.length as usize).await;
                     let bytes = match bytes {
                         Some(bytes) => bytes,
                         None => self.read(batch).await?,
                     };
-                    self.batch(batch, bytes).await?;
+                    self.batch(batch, bytes, budgets).await?;
                 }
             }
         }
@@ -271,7 +273,12 @@ impl<'a, W: AsyncWrite + Unpin, B: Backend> Outgoing<'a, W, B> {
         })
     }
 
-    async fn batch(&mut self, batch: BatchRef, mut bytes: Bytes) -> Result<(), Error> {
+    async fn batch(
+        &mut self,
+        batch: BatchRef,
+        mut bytes: Bytes,
+        budgets: &Budgets,
+    ) -> Result<(), Error> {
         let announced = batch.address.length as usize;
         if bytes.len() != announced || announced < BATCH_HEAD_BYTES {
             let reason = format!("{} bytes instead of {announced}", bytes.len());
@@ -281,10 +288,10 @@ impl<'a, W: AsyncWrite + Unpin, B: Backend> Outgoing<'a, W, B> {
         self.gathered.put_i64(batch.base_offset);
         self.gathered.put_slice(&head[8..12]);
         self.gathered.put_i32(crate::api::LEADER_EPOCH);
-        self.bytes(bytes).await
+        self.bytes(bytes, budgets).await
     }
 
-    async fn bytes(&mut self, bytes: Bytes) -> Result<(), Error> {
+    async fn bytes(&mut self, bytes: Bytes, budgets: &Budgets) -> Result<(), Error> {
         if bytes.len() < LARGE_PIECE_BYTES {
             self.gathered.put(bytes);
             if self.gathered.len() >= GATHERED_BYTES {
@@ -295,6 +302,7 @@ impl<'a, W: AsyncWrite + Unpin, B: Backend> Outgoing<'a, W, B> {
         let mut both = self.gathered.split().chain(bytes);
         while both.has_remaining() {
             self.stream.write_buf(&mut both).await.map_err(Error::Write)?;
+            budgets.client_reads();
         }
         Ok(())
     }

@@ -34,7 +34,9 @@ pub struct Limits {
     /// The same for all connections together: so much for requests of up to 16 KiB, and so much
     /// for larger ones.
     pub in_flight_bytes_max: usize,
-    /// When a request has waited so long for its part of that, connections that hold more than
+    /// Batches that are being written to readers, of all connections together.
+    pub outgoing_bytes_max: usize,
+    /// When a request or a batch has waited so long for its part of that, connections that hold more than
     /// 16 KiB and whose clients have not moved for as long are closed.
     pub share_wait_max: Duration,
     /// Connections. One more is closed at once.
@@ -60,6 +62,7 @@ impl Default for Limits {
             requests_in_flight_count_max: 64,
             connection_in_flight_bytes_max: 32 << 20,
             in_flight_bytes_max: 64 << 20,
+            outgoing_bytes_max: 64 << 20,
             share_wait_max: Duration::from_secs(5),
             connections_count_max: 4096,
             fetch_bytes_max: 55 << 20,

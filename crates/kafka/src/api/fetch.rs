@@ -303,6 +303,9 @@ async fn read_ahead<B: Backend>(
             continue;
         }
         match backend.read(first).await {
+            // A large one is read again when its turn to be written comes: only then has it a
+            // place among the bytes that readers may hold together.
+            Ok(bytes) if bytes.len() > crate::budget::SMALL_BYTES => {}
             Ok(bytes) => partition.first = Some(bytes),
             Err(backend::Error::Read(reason)) => {
                 tracing::error!(?first, reason, "a batch cannot be read");

@@ -595,6 +595,29 @@ async fn who_holds_much_and_does_not_move_makes_room_for_others() {
     }
 }
 
+/// What batches on their way to readers hold together has a bound, and who does not read makes
+/// room for who does.
+#[tokio::test(start_paused = true)]
+async fn readers_that_do_not_read_share_a_bound() {
+    let limits = Limits { outgoing_bytes_max: 150 << 10, ..Limits::default() };
+    let (server, patience) = (ServerBudget::new(&limits), limits.share_wait_max);
+    let budgets = || Budgets::of_connection(&server, &limits);
+    let (idle, reading) = (budgets(), budgets());
+    let held = idle.outgoing(100 << 10).await;
+    assert!(idle.is_unused(), "the connection's own budget has no part in it");
+    let begun = Instant::now();
+    let waits = reading.outgoing(100 << 10);
+    tokio::pin!(waits);
+    tokio::select! {
+        _ = &mut waits => unreachable!("there is no room"),
+        () = idle.overstayed() => assert_eq!(begun.elapsed().as_secs(), patience.as_secs()),
+    }
+    drop(held);
+    waits.await;
+    // One batch always passes, however large it is.
+    drop(reading.outgoing(1 << 20).await);
+}
+
 #[tokio::test]
 async fn clients_that_do_not_read_do_not_stop_others() {
     let fake = Fake::new(&["a"]);
