@@ -70,6 +70,18 @@ fn serve(data: &Path, config: Config, json: bool) -> anyhow::Result<()> {
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
-    tell::stderr(&format!("mainstay: {error:#}\n"));
+    tell::stderr(&format!("mainstay: {}\n", whole_story(error)));
     ExitCode::from(code)
+}
+
+/// An error and its causes, each told once: some errors tell their cause themselves.
+fn whole_story(error: &anyhow::Error) -> String {
+    let mut story = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !story.contains(&cause) {
+            story.push_str(": ");
+            story.push_str(&cause);
+        }
+    }
+    story
 }

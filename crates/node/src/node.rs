@@ -150,6 +150,7 @@ impl Node {
         let revived = revival.run(disk, &mut *clock, &*entropy)?;
         let Revived { joined, born, appender, committer, last, boot_epoch, generation } = revived;
 
+        tell_routes(&joined);
         let inbox = Arc::new(Inbox::new(Bounds {
             produce_bytes: limits.produce_inbox_bytes,
             other_bytes: limits.other_inbox_bytes,
@@ -177,6 +178,19 @@ impl Node {
         tracing::info!(%last, boot_epoch, cluster_id = %born.cluster_id, start_ms, "node is open");
         let log = handle.log().clone();
         Ok((handle, NodeGuard { inbox, log, tasks, threads }))
+    }
+}
+
+/// What each route has done so far, ignored records included.
+fn tell_routes(joined: &Joined) {
+    for (route, counters) in joined.bridge.counters() {
+        tracing::info!(
+            route,
+            delivered = counters.delivered,
+            ignored = counters.ignored,
+            dead_lettered = counters.dead_lettered,
+            "route until now"
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Ended, Settings, backoff};
 use crate::cursor::Cursor;
-use crate::delivery::{Delivery, Outcome};
+use crate::delivery::{Delivery, Fate, Outcome};
 use crate::lanes::{Content, Item, LaneId, Lanes, detach};
 use crate::mapping::{Mapper, Unmappable};
 use crate::ports::{DeliverError, RawBatch, Source, SourceError, Target};
@@ -39,6 +39,8 @@ pub(super) struct PartitionPump<S, T> {
     lanes: Lanes,
     under_way: JoinSet<Delivered>,
     failed_reads: u32,
+    /// Whether the first dead letter since the start has been told.
+    has_told_dead_letter: bool,
 }
 
 enum Event {
@@ -68,6 +70,7 @@ impl<S: Source, T: Target> PartitionPump<S, T> {
             lanes: Lanes::default(),
             under_way: JoinSet::new(),
             failed_reads: 0,
+            has_told_dead_letter: false,
         }
     }
 
@@ -156,6 +159,10 @@ impl<S: Source, T: Target> PartitionPump<S, T> {
         let route = &self.mapper.route().name;
         let condemned = self.lanes.current(&lane).is_some_and(|item| item.reason.is_some());
         match result {
+            Ok(Outcome::Settled(Fate::DeadLettered)) => {
+                self.tell_dead_letter(&lane);
+                self.lanes.finish(lane);
+            }
             Ok(Outcome::Settled(_) | Outcome::AlreadyDone) => self.lanes.finish(lane),
             Err(DeliverError::Permanent(reason)) if !condemned => {
                 tracing::warn!(%route, ?lane, reason, "refused for good: to the dead letters");
@@ -170,6 +177,18 @@ impl<S: Source, T: Target> PartitionPump<S, T> {
             Err(DeliverError::Stopping) => return Err(Ended::Stopping),
         }
         Ok(())
+    }
+
+    /// Once in a while is enough: the records themselves say why they are there.
+    fn tell_dead_letter(&mut self, lane: &LaneId) {
+        if std::mem::replace(&mut self.has_told_dead_letter, true) {
+            return;
+        }
+        let route = &self.mapper.route().name;
+        let offset = self.lanes.current(lane).map(|item| item.first);
+        let partition = self.partition.index;
+        tracing::warn!(%route, partition, offset, "a record went to the dead letters; its headers \
+            say why (told once for each partition and start)");
     }
 
     fn wait(&mut self, lane: LaneId) {
