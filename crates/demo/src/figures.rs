@@ -1,6 +1,7 @@
 //! What a run came to: the figures of the final table and of `--json`.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -113,7 +114,13 @@ impl Figures {
             let _ = writeln!(text, "  ! and {} more", more + 1);
         }
         text.push('\n');
-        text.push_str(if self.ok { GOOD } else { BAD });
+        if self.ok {
+            let program =
+                std::env::current_exe().map_or("mainstay".into(), PathBuf::into_os_string);
+            text.push_str(&GOOD.replace("{program}", &program.to_string_lossy()));
+        } else {
+            text.push_str(BAD);
+        }
         text
     }
 
@@ -144,7 +151,7 @@ impl Figures {
 const GOOD: &str = "\
 Nothing lost, nothing done twice. Connect your own clients next:
 
-  mainstay serve --data ./mainstay-data
+  {program} serve --data ./mainstay-data
   kcat -b 127.0.0.1:9092 -L                                    any Kafka client
   temporal --address 127.0.0.1:7233 operator cluster health    any Temporal SDK or tool
 ";

@@ -17,6 +17,7 @@ mod consumer;
 mod customer;
 mod error;
 mod figures;
+mod interrupt;
 mod keeper;
 mod ledger;
 mod node;
@@ -43,7 +44,7 @@ use crate::worker::Addresses;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// How many orders to send
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = at_least_one)]
     pub orders: usize,
     /// Kill the node about every second while orders flow, and the worker twice
     #[arg(long)]
@@ -69,6 +70,14 @@ pub struct Options {
     /// For the worker: the ledger
     #[arg(long, hide = true)]
     pub ledger: Option<SocketAddr>,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("an empty run proves nothing".to_owned()),
+        Ok(orders) => Ok(orders),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 /// What to do wrong on purpose.

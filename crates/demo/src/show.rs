@@ -9,7 +9,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tempfile::TempDir;
 use temporalio_client::Client;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
@@ -18,6 +17,7 @@ use crate::checker::{self, Violation};
 use crate::child::Process;
 use crate::error::Error;
 use crate::figures::{Figures, Run};
+use crate::interrupt::Interrupt;
 use crate::keeper::{Keeper, Phase, Report};
 use crate::ledger::Ledger;
 use crate::node::Place;
@@ -49,18 +49,18 @@ pub(crate) struct Ended {
 
 /// Runs the demo; an interrupt ends it early, with nothing left behind.
 pub(crate) async fn run(options: &Options) -> Result<Ended, Error> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
+    let mut interrupt = Interrupt::listen()?;
     let directory = tempfile::Builder::new()
         .prefix("mainstay-demo-")
         .tempdir()
         .map_err(|source| Error::File { path: std::env::temp_dir(), source })?;
     let mut show = tokio::select! {
         show = Show::open(options, &directory) => show?,
-        _ = interrupt.recv() => return Err(Error::Interrupted),
+        () = interrupt.recv() => return Err(Error::Interrupted),
     };
     let course = tokio::select! {
         course = show.course(options) => course,
-        _ = interrupt.recv() => Err(Error::Interrupted),
+        () = interrupt.recv() => Err(Error::Interrupted),
     };
     let report = show.close(&mut interrupt).await;
     // What broke the run says more than what that did to its end.
@@ -183,7 +183,7 @@ impl Show {
     }
 
     /// Ends the children; a second interrupt does not wait for them.
-    async fn close(&mut self, interrupt: &mut Signal) -> Result<Report, Error> {
+    async fn close(&mut self, interrupt: &mut Interrupt) -> Result<Report, Error> {
         // The consumer leaves its group while there is somebody to take leave of.
         self.reader.abort();
         let _ = (&mut self.reader).await;
@@ -193,7 +193,7 @@ impl Show {
         }
         tokio::select! {
             keeper = &mut self.keeper => keeper.map_err(Error::Task)?,
-            _ = interrupt.recv() => Err(Error::Interrupted),
+            () = interrupt.recv() => Err(Error::Interrupted),
         }
     }
 
