@@ -171,8 +171,10 @@ impl Show {
             }
             let progress = *self.book.progress().borrow();
             bar.set_position(progress.ended as u64);
-            if progress.ended == self.plan.orders.len() {
-                all_ended.get_or_insert_with(|| started.elapsed());
+            if progress.ended == self.plan.orders.len() && all_ended.is_none() {
+                all_ended = Some(started.elapsed());
+                // What is left, a late repeat or an answer, is no flow of orders: chaos ends here.
+                self.phase.send_replace(Phase::Settle);
             }
             if stall.is_reached((progress.delivered, progress.ended, self.ledger.count())) {
                 break;
