@@ -36,7 +36,9 @@ fn every_order_has_one_right_outcome() {
 
 #[test]
 fn chaos_loses_and_doubles_nothing() {
-    let figures = assert_passes(&["--chaos", "--orders", "300", "--seed", "4"], 300);
+    // A debug build on a busy machine needs longer than a second to get anything done.
+    let arguments = ["--chaos", "--orders", "300", "--seed", "4", "--kill-every-ms", "2500"];
+    let figures = assert_passes(&arguments, 300);
     assert!(figures["node_kills"].as_u64().unwrap() >= 2, "{figures:#}");
     assert!(figures["worker_kills"].as_u64().unwrap() >= 1, "{figures:#}");
 }
