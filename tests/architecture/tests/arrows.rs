@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("demo", &[]),
     ("mainstay", &["base", "bridge", "demo", "kafka", "node", "temporal", "topics", "workflows"]),
     ("architecture", &[]),
+    ("checker", &[]),
 ];
 
 /// Crates that must not be named by the pure ones: they do I/O or look at clocks.

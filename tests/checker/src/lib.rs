@@ -1,0 +1,26 @@
+//! What clients saw, written down line by line, and the judge of it.
+//!
+//! A history is made by clients only: what they asked, what they were told, what was done to the
+//! processes meanwhile. Nothing of the server is used here, neither its code nor its files, so a
+//! mistake of the server cannot be repeated by its judge.
+//!
+//! The simulation keeps a history in memory ([`Recorder`]); real processes write JSON lines that
+//! survive their own death ([`Writer`], [`read`]).
+
+mod call;
+mod declaration;
+mod event;
+mod file;
+mod line;
+mod outcome;
+mod record;
+mod recorder;
+
+pub use call::{ActivityEnd, Call, WorkflowTaskEnd};
+pub use declaration::{Budgets, Declaration, OnClosed, Route, RouteMode};
+pub use event::{Emit, Event, Kind, RunEnd};
+pub use file::{Error, Writer, read};
+pub use line::{Fault, Line, OpId, Party, Phase};
+pub use outcome::{Answer, Outcome, PendingActivity, Refusal, Status};
+pub use record::{Delivery, Partition, Place, Record, digest};
+pub use recorder::{Recorder, Sink};
