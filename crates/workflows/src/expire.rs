@@ -12,6 +12,7 @@ use crate::transaction::Transaction;
 use crate::{successor, workflow_task};
 use base::Cx;
 use enums::{RetryState, TimeoutType};
+use prost::Message;
 use std::sync::Arc;
 
 impl Workflows {
@@ -31,7 +32,24 @@ impl Workflows {
     }
 }
 
-/// Carries out everything that is due for one run.
+/// What is left of an entry. Much may be due at once, above all after the node was down, and all
+/// of it has to get through: what finds no room is still due, and goes into the next entry.
+struct Room(usize);
+
+impl Room {
+    /// What an event costs beside what is in it.
+    const EVENT_BYTES: usize = 128;
+
+    /// Takes room for something of this size. There is some as long as any is left, so that
+    /// nothing is too large to get on.
+    fn take(&mut self, bytes: usize) -> bool {
+        let some = self.0 > 0;
+        self.0 = self.0.saturating_sub(bytes + Room::EVENT_BYTES);
+        some
+    }
+}
+
+/// Carries out what is due for one run.
 fn expire(tx: &mut Transaction<'_, '_, '_>) -> Option<Successor> {
     let now = tx.now();
     if tx.run.execution_deadline() <= now {
@@ -48,7 +66,8 @@ fn expire(tx: &mut Transaction<'_, '_, '_>) -> Option<Successor> {
     if tx.run.task.as_ref().is_some_and(|task| workflow_task::deadline(task) <= now) {
         tx.time_out_task();
     }
-    fire_timers(tx);
+    let mut room = Room(tx.planner.limits.expired_bytes);
+    fire_timers(tx, &mut room);
     let due: Vec<(i64, Deadline)> = tx
         .run
         .activities
@@ -59,6 +78,10 @@ fn expire(tx: &mut Transaction<'_, '_, '_>) -> Option<Successor> {
         })
         .collect();
     for (scheduled_event_id, what) in due {
+        let state = tx.run.activities.get(&scheduled_event_id).map(|a| a.state.encoded_len());
+        if !room.take(state.unwrap_or(0)) {
+            break;
+        }
         expire_activity(tx, scheduled_event_id, what);
     }
     if tx.run.task.is_none() && tx.run.previous_started_event_id == 0 {
@@ -76,8 +99,8 @@ fn close(tx: &mut Transaction<'_, '_, '_>, retry_state: RetryState, next: Option
     ));
 }
 
-/// All due timers in the order in which they were to fire.
-fn fire_timers(tx: &mut Transaction<'_, '_, '_>) {
+/// Due timers in the order in which they were to fire.
+fn fire_timers(tx: &mut Transaction<'_, '_, '_>, room: &mut Room) {
     let now = tx.now();
     let mut due: Vec<_> = tx
         .run
@@ -88,6 +111,9 @@ fn fire_timers(tx: &mut Transaction<'_, '_, '_>) {
         .collect();
     due.sort();
     for (_, started_event_id, timer_id) in due {
+        if !room.take(timer_id.len()) {
+            break;
+        }
         let event =
             history::TimerFiredEventAttributes { timer_id: timer_id.to_string(), started_event_id };
         tx.happen(Attributes::TimerFiredEventAttributes(event));

@@ -16,6 +16,8 @@ pub struct Limits {
     pub buffered_events_count: usize,
     /// Bytes of the events that wait for the running workflow task.
     pub buffered_bytes: usize,
+    /// Bytes that time brings about for one run in one entry, roughly; the rest follows in the next.
+    pub expired_bytes: usize,
     /// Queries that wait for the next workflow task of one run. Temporal allows 1; we see no
     /// reason to be that strict.
     pub buffered_queries_count: usize,
@@ -51,6 +53,7 @@ impl Default for Limits {
             signals_per_run_count: 10_000,
             buffered_events_count: 1_000,
             buffered_bytes: 8 << 20,
+            expired_bytes: 1 << 20,
             buffered_queries_count: 100,
             suggest_continue_as_new_event_count: 4_096,
             suggest_continue_as_new_bytes: 4 << 20,

@@ -10,7 +10,7 @@ use crate::proto::{
     Attributes, HistoryEvent, command, common, duration, enums, failure, history, positive,
 };
 use crate::run::RunState;
-use crate::transaction::Transaction;
+use crate::transaction::{Transaction, is_signal};
 use base::{RunId, Timestamp};
 use enums::{ContinueAsNewInitiator as Initiator, RetryState};
 use std::sync::Arc;
@@ -108,10 +108,6 @@ fn closing_event(
         search_attributes: started.search_attributes.clone(),
         ..Default::default()
     }
-}
-
-fn is_signal(event: &Arc<HistoryEvent>) -> bool {
-    matches!(event.attributes, Some(Attributes::WorkflowExecutionSignaledEventAttributes(_)))
 }
 
 fn successor(

@@ -245,6 +245,7 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
     }
 
     fn settle_task(&mut self) {
+        self.limit_buffer();
         if self.run.task_started() {
             return;
         }
@@ -264,6 +265,21 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
             _ => {}
         }
         self.start_task_if_polled();
+    }
+
+    /// What waits for the task goes on record in one entry when the task ends, and an entry has a
+    /// limit. Signals are refused before that. Results and timers cannot be: the task ends here,
+    /// as on the real server.
+    fn limit_buffer(&mut self) {
+        let limits = self.planner.limits;
+        let full = self.run.buffered.len() > limits.buffered_events_count
+            || self.run.buffered_bytes > limits.buffered_bytes;
+        let only_signals = self.buffered.iter().all(is_signal);
+        if full && !only_signals && self.run.task_started() {
+            self.fail_task_by_force();
+            self.run.sticky = None;
+            self.wants_task = true;
+        }
     }
 
     /// A task that was pending already cannot be the one that waits.
@@ -341,6 +357,11 @@ impl<'p, 'a, 'e> Transaction<'p, 'a, 'e> {
             plan.push(Op::WorkflowTaskSet(WorkflowTaskSet { run: id, task: run.task }));
         }
     }
+}
+
+/// Whether an event is a signal.
+pub(crate) fn is_signal(event: &HistoryEvent) -> bool {
+    matches!(event.attributes, Some(Attributes::WorkflowExecutionSignaledEventAttributes(_)))
 }
 
 /// The activity that an event closes.
