@@ -6,6 +6,7 @@
 
 use crate::delivery::Fate;
 use crate::route::{Mode, OnClosed, Route};
+use base::planted::{self, Bug};
 use workflows::Refusal;
 
 /// How Temporal begins to say that a run has taken all the signals it may.
@@ -40,6 +41,10 @@ pub fn judge(route: &Route, refusal: &Refusal) -> Judgement {
         // record of the route would be a dead letter.
         Refusal::NamespaceNotFound(name) => {
             Judgement::Transient(format!("the namespace \"{name}\" does not exist"))
+        }
+        // Planted: the workflow has enough to do.
+        Refusal::ResourceExhausted { .. } if planted::is(Bug::RecordDroppedAtFullMailbox) => {
+            Judgement::Settled(Fate::Ignored)
         }
         Refusal::ResourceExhausted { message, .. } | Refusal::WorkflowNotReady(message) => {
             Judgement::Transient(message.clone())

@@ -14,6 +14,7 @@ use crate::segments::{Provide, Segments};
 use crate::window::Window;
 use crate::{Appender, Committer, Disk, Error, Options, Reader};
 use base::Lsn;
+use base::planted::{self, Bug};
 use std::sync::Arc;
 
 /// An open journal.
@@ -124,6 +125,8 @@ fn look_behind<F: crate::DiskFile>(
             || later.durable > progress.lsn
             || later.boot_epoch > progress.epochs.boot_epoch
     };
+    // Planted: whatever is not valid is a torn tail.
+    let proves = |later: &Header| proves(later) && !planted::is(Bug::MiddleDamageCutAsTail);
     let Remains { proof, nonzero_end } = scan(window, place, proves)?;
     if let Some((at, later)) = proof {
         return Err(Error::Damaged {

@@ -8,6 +8,7 @@ use crate::format::FRAMES_START;
 use crate::queue::locked;
 use crate::{DiskFile, Error};
 use base::hash::crc32c;
+use base::planted::{self, Bug};
 use bytes::{Buf, BufMut};
 use std::io::{self, IoSlice};
 use std::sync::Mutex;
@@ -123,7 +124,11 @@ impl<F: DiskFile> Segment<F> {
 
     /// Makes all frames written so far durable.
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        self.file.sync_data().map_err(Error::io("sync", &self.path))
+        let synced = self.file.sync_data();
+        // Planted: it may have been a hiccup.
+        let retried = synced.is_err() && planted::is(Bug::RetryFailedFsync);
+        let synced = if retried { self.file.sync_data() } else { synced };
+        synced.map_err(Error::io("sync", &self.path))
     }
 
     /// Up to where the file has been written.

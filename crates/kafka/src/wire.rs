@@ -7,6 +7,7 @@
 //! bytes, as in Kafka itself, in flexible versions too.
 
 use base::Uuid;
+use base::planted::{self, Bug};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use topics::BatchRef;
 
@@ -146,15 +147,23 @@ impl Reader {
     ) -> Result<Option<Vec<T>>> {
         let count = if self.flexible { self.compact_length()? } else { length_of(self.i32()?)? };
         let Some(count) = count else { return Ok(None) };
-        if count > self.remaining() / element_bytes.max(1) {
-            return Err(Error::Short);
+        // Planted: the client will know how many there are.
+        if !planted::is(Bug::UnboundedDecode) {
+            self.check_count(count, element_bytes)?;
         }
-        self.elements_left = self.elements_left.checked_sub(count).ok_or(Error::TooManyElements)?;
         let mut items = Vec::with_capacity(count);
         for _ in 0..count {
             items.push(read(self)?);
         }
         Ok(Some(items))
+    }
+
+    fn check_count(&mut self, count: usize, element_bytes: usize) -> Result<()> {
+        if count > self.remaining() / element_bytes.max(1) {
+            return Err(Error::Short);
+        }
+        self.elements_left = self.elements_left.checked_sub(count).ok_or(Error::TooManyElements)?;
+        Ok(())
     }
 
     /// The tagged fields that end every structure of a flexible version: none of those we serve

@@ -10,10 +10,17 @@ Exit codes: 0 stopped or checked, 1 failed, 2 wrong command line or configuratio
 Logs go to stderr; MAINSTAY_LOG (or RUST_LOG) says which, as in MAINSTAY_LOG=bridge=debug.
 The repository shows every key of the configuration in crates/mainstay/example.toml.";
 
+/// A build with planted bugs must not be taken for one that may be used.
+const VERSION: &str = if base::planted::COMPILED_IN {
+    concat!(env!("CARGO_PKG_VERSION"), " WITH PLANTED BUGS, FOR TESTS ONLY")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// Facts in a log, intent in workflows, one binary: Kafka's protocol and Temporal's on one
 /// journal.
 #[derive(Debug, Parser)]
-#[command(name = "mainstay", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "mainstay", version = VERSION, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

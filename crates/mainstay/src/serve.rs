@@ -48,6 +48,9 @@ pub(crate) fn run(options: &Serve) -> ExitCode {
 
 fn serve(data: &Path, config: Config, json: bool) -> anyhow::Result<()> {
     let started = Instant::now();
+    if base::planted::COMPILED_IN {
+        tell::stderr(&banner::planted());
+    }
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.min(FRONT_THREADS_MAX))

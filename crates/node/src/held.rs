@@ -10,6 +10,7 @@
 
 use crate::error::Error;
 use crate::inbox::Slot;
+use base::planted::{self, Bug};
 use base::{BlobAddr, Lsn};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -72,7 +73,12 @@ impl<R, P> Held<R, P> {
     }
 
     /// Holds `release`, behind all that is held already.
-    pub(crate) fn hold(&self, release: Release<R, P>) {
+    pub(crate) fn hold(&self, mut release: Release<R, P>) {
+        // Planted: readers need not wait, only producers.
+        if planted::is(Bug::ReadBeforeDurable) {
+            let (blobs, publications) = (&mut release.blobs, &mut release.publications);
+            self.published.publish(std::mem::take(blobs), std::mem::take(publications));
+        }
         self.unsynced_bytes.fetch_add(release.entry_bytes, Ordering::Relaxed);
         self.lock().waiting.push_back(release);
     }

@@ -4,6 +4,7 @@ use crate::ask::{Place, RecordAppend, Route};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::published::PublishedTopic;
+use base::planted::{self, Bug};
 use base::{PartitionId, TopicId};
 use bridge::cursor::Cursor;
 use bridge::machine::{Ask, Await, Bind, Bounds, Refusal, Reply};
@@ -100,7 +101,30 @@ impl Target for RoutePump {
             Action::DeadLetter(letter) => Some(record(letter)?),
             _ => None,
         };
+        // Planted: first the position, then what the record causes.
+        if planted::is(Bug::BridgeCursorSavedBeforeTheSignal) && dead_letter.is_none() {
+            return self.deliver_in_two_entries(delivery).await;
+        }
         self.0.route(Route { delivery, dead_letter }).await.map_err(deliver_error)?
+    }
+}
+
+impl RoutePump {
+    /// Planted: see [`Bug::BridgeCursorSavedBeforeTheSignal`].
+    async fn deliver_in_two_entries(&self, delivery: Delivery) -> Result<Outcome, DeliverError> {
+        let fate = delivery.fate();
+        match self.0.bridge(delivery.progress(fate)).await.map_err(deliver_error)? {
+            Err(Refusal::AlreadyDone) => return Ok(Outcome::AlreadyDone),
+            done => drop(done.map_err(refused)?),
+        }
+        let ask = match delivery.action {
+            Action::SignalWithStart(r) => workflows::Ask::SignalWithStartWorkflowExecution(r),
+            Action::Start(r) => workflows::Ask::StartWorkflowExecution(r),
+            Action::Signal(r) => workflows::Ask::SignalWorkflowExecution(r),
+            Action::DeadLetter(_) => return Ok(Outcome::Settled(fate)),
+        };
+        self.0.workflows_inside(ask).await.map_err(deliver_error)?;
+        Ok(Outcome::Settled(fate))
     }
 }
 

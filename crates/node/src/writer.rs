@@ -11,6 +11,7 @@ use crate::inbox::{Inbox, Principal, Request, Slot, Work};
 use crate::journal_port::Append;
 use crate::machines::{Decision, Effects, Machines};
 use crate::{Clock, CrashPoint};
+use base::planted::{self, Bug};
 use base::{BlobAddr, Cx, Entropy, Lsn, Ticket, Timestamp};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -153,9 +154,15 @@ impl<M: Machines, J: Append> Writer<M, J> {
         &mut self,
         entry_bytes: usize,
         blobs: Vec<(BlobAddr, Bytes)>,
-        answer: Option<Answer<M::Reply>>,
+        mut answer: Option<Answer<M::Reply>>,
         effects: Effects<M>,
     ) {
+        // Planted: a refusal changes nothing, so it need not wait.
+        if planted::is(Bug::RefusalSentBeforeItsCauseIsDurable)
+            && let Some((slot, refusal)) = answer.take_if(|(_, answer)| answer.is_err())
+        {
+            slot.answer(refusal);
+        }
         let mut answers: Vec<Answer<M::Reply>> = answer.into_iter().collect();
         for (ticket, answer) in effects.replies {
             match (self.waiting.remove(&ticket), answer) {
@@ -208,7 +215,16 @@ fn append<M: Machines, J: Append>(
         return Ok(Appended::default());
     }
     let mut encoded = entry::encode(cx.now, &decision.ops);
-    journal.reserve(encoded.meta.len(), &encoded.blobs, decision.room)?;
+    let reserved = journal.reserve(encoded.meta.len(), &encoded.blobs, decision.room);
+    // Planted: the decision stands, whether there is room for it or not.
+    if planted::is(Bug::FullDiskRefusalAfterApply) && reserved.is_err() {
+        let nowhere = BlobAddr { segment: 0, position: 0, length: 0, crc: 0 };
+        let addresses = vec![nowhere; encoded.blobs.len()];
+        for (op, own) in decision.ops.iter().zip(encoded.split(&addresses)) {
+            machines.apply(journal.tip(), cx.now, op, own, effects);
+        }
+    }
+    reserved?;
     let entry_bytes = encoded.size_bytes();
     let meta = std::mem::take(&mut encoded.meta);
     let blobs = std::mem::take(&mut encoded.blobs);

@@ -6,8 +6,10 @@
 use crate::ask::Effect;
 use crate::group::RecordedGroup;
 use crate::op::{self, Op};
+use crate::producer::Producers;
 use crate::topic::{Partition, Topic};
 use crate::{BatchRef, ErrorCode};
+use base::planted::{self, Bug};
 use base::{BlobAddr, PartitionId, Timestamp, TopicId};
 use std::collections::BTreeMap;
 
@@ -135,6 +137,21 @@ impl Facts {
             max_timestamp_ms: op.max_timestamp_ms,
             address,
         })
+    }
+
+    /// Planted: what is lost when a part of the state is not rebuilt after a restart.
+    pub(crate) fn plant(&mut self) {
+        for partition in self.topics.values_mut().flat_map(Topic::partitions_mut) {
+            if planted::is(Bug::ReuseOffsetAfterRestart) {
+                partition.step_back();
+            }
+            if planted::is(Bug::ForgetProducerState) {
+                partition.producers = Producers::default();
+            }
+        }
+        if planted::is(Bug::CommittedOffsetNotJournaled) {
+            self.groups.values_mut().for_each(RecordedGroup::forget_offsets);
+        }
     }
 
     pub(crate) fn check(&self) {

@@ -60,6 +60,10 @@ impl Topic {
         self.partitions.get(usize::try_from(index).ok()?)
     }
 
+    pub(crate) fn partitions_mut(&mut self) -> impl Iterator<Item = &mut Partition> {
+        self.partitions.iter_mut()
+    }
+
     pub(crate) fn partition_mut(&mut self, index: i32) -> Option<&mut Partition> {
         self.partitions.get_mut(usize::try_from(index).ok()?)
     }
@@ -81,6 +85,11 @@ impl Partition {
         assert_eq!(base_offset, self.next_offset, "offsets must be dense");
         assert!(last_offset >= base_offset, "a batch has a record");
         self.next_offset = last_offset + 1;
+    }
+
+    /// Planted: the offset of the last record is taken for that of the next one.
+    pub(crate) fn step_back(&mut self) {
+        self.next_offset = (self.next_offset - 1).max(self.log_start_offset);
     }
 
     pub(crate) fn check(&self) {

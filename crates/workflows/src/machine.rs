@@ -11,6 +11,7 @@ use crate::query::Queries;
 use crate::request_ids::RequestIds;
 use crate::run::{ExecutionKey, RunState};
 use crate::{activity, workflow_task};
+use base::planted::{self, Bug};
 use base::{BlobAddr, Cx, Lsn, Machine, RunId, Ticket, Timestamp, Verdict};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -247,6 +248,21 @@ pub(crate) fn next_deadline(run: &RunState) -> Option<Timestamp> {
 }
 
 impl Workflows {
+    /// Planted: what is lost, or done again, when a restart derives it wrongly.
+    fn plant(&mut self) {
+        if planted::is(Bug::TimerOnlyInMemory) {
+            self.due.clear();
+        }
+        if planted::is(Bug::ReadyTaskNotRebuilt) {
+            self.matching.forget_ready();
+        }
+        if planted::is(Bug::TimerFiredTwiceAfterReplay) {
+            for id in self.runs.keys().copied().collect::<Vec<_>>() {
+                self.apply_to_run(Lsn(0), id, |run, _| run.state.arm_buffered_timers());
+            }
+        }
+    }
+
     /// Panics if a task is not where its run says.
     fn check_placed(&self) {
         let mut count = 0;
@@ -406,6 +422,9 @@ impl Machine for Workflows {
                     self.matching.delivered(TaskKey::Activity(*id, *scheduled));
                 }
             }
+        }
+        if planted::COMPILED_IN {
+            self.plant();
         }
         // Replay has touched every run; the room is not kept.
         self.touched = Vec::new();

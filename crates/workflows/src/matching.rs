@@ -209,6 +209,11 @@ impl Matching {
         self.now = now;
     }
 
+    /// Planted: no queue has a ready task.
+    pub(crate) fn forget_ready(&mut self) {
+        self.queues.values_mut().for_each(|queue| queue.ready.clear());
+    }
+
     /// A worker has the task now.
     pub(crate) fn delivered(&mut self, task: TaskKey) {
         let Some(mut placed) = self.placed.get(&task).cloned() else { return };

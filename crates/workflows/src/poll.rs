@@ -10,6 +10,7 @@ use crate::op::{Op, at};
 use crate::proto::{common, enums, normal_queue, service, taskqueue, timestamp};
 use crate::token::{self, Task};
 use crate::transaction::Transaction;
+use base::planted::{self, Bug};
 use base::{Cx, RunId, Ticket, Uuid};
 use enums::{ResourceExhaustedCause, ResourceExhaustedScope};
 
@@ -237,6 +238,10 @@ impl Workflows {
 
     /// A handed task could not be delivered: it waits for the next poller.
     pub(crate) fn attend_undelivered(&mut self, token: &TaskToken) {
+        // Planted: its timeout will bring it back, if it has one.
+        if planted::is(Bug::TaskLostWhenPollerDies) {
+            return;
+        }
         match token::decode(&token.0, self.generation) {
             Some(Task::Workflow(run, scheduled, attempt)) => {
                 self.matching.returned(TaskKey::Workflow(run), (scheduled, attempt));

@@ -285,6 +285,17 @@ impl RunState {
         self.buffered_bytes = self.buffered.iter().map(|event| event.encoded_len()).sum();
     }
 
+    /// Planted: a timer counts as pending as long as its firing has no event id.
+    pub(crate) fn arm_buffered_timers(&mut self) {
+        for event in &self.buffered {
+            if let Some(Attributes::TimerFiredEventAttributes(fired)) = &event.attributes {
+                let fires_at = time_of(event.event_time.as_ref());
+                let timer = Timer { started_event_id: fired.started_event_id, fires_at };
+                self.timers.insert(fired.timer_id.as_str().into(), timer);
+            }
+        }
+    }
+
     /// A closed run keeps what Describe shows, not what only its worker or its successor needed.
     pub(crate) fn shed(&mut self) {
         let started = Arc::make_mut(&mut self.started);

@@ -7,6 +7,7 @@ use crate::proto::{Attributes, common, enums, history, service};
 use crate::run::{ExecutionKey, RunState};
 use crate::start::{self, Admission};
 use crate::transaction::Transaction;
+use base::planted::{self, Bug};
 use base::{Cx, RunId, Uuid};
 use enums::{ResourceExhaustedCause, ResourceExhaustedScope, WorkflowIdConflictPolicy as Conflict};
 
@@ -108,7 +109,9 @@ impl Workflows {
     }
 
     pub(crate) fn seen(&self, key: &ExecutionKey, request_id: &str) -> bool {
+        // Planted: who sends twice means it.
         self.chains.get(key).is_some_and(|chain| chain.requests.has_signaled(request_id))
+            && !planted::is(Bug::SignalAppliedTwice)
     }
 
     /// A run takes no signals while it tries to close, and not beyond its limits.

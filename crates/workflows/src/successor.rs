@@ -11,6 +11,7 @@ use crate::proto::{
 };
 use crate::run::RunState;
 use crate::transaction::{Transaction, is_signal};
+use base::planted::{self, Bug};
 use base::{RunId, Timestamp};
 use enums::{ContinueAsNewInitiator as Initiator, RetryState};
 use std::sync::Arc;
@@ -81,6 +82,9 @@ pub(crate) fn continue_as_new(
         ..StartedAttributes::clone(old)
     };
     let signals = tx.run.buffered.iter().filter(|event| is_signal(event)).cloned().collect();
+    // Planted: the buffer goes with the run.
+    let signals =
+        if planted::is(Bug::LostBufferedSignalOnContinueAsNew) { Vec::new() } else { signals };
     let successor = successor(tx, started, signals);
     let event = closing_event(&successor, completed);
     (successor, event)
@@ -144,7 +148,8 @@ pub(crate) fn create(
     let mut tx = Transaction::create(planner, created, state);
     let like = old.user_metadata.as_deref().cloned().unwrap_or_default();
     tx.event_like(Attributes::WorkflowExecutionStartedEventAttributes(*next.started), like);
-    tx.wants_task = true;
+    // Planted: the worker that closed the old run will know.
+    tx.wants_task = !planted::is(Bug::SuccessorFirstTaskLost);
     for signal in next.signals {
         let signal = Arc::unwrap_or_clone(signal);
         let like = HistoryEvent { attributes: None, ..signal.clone() };

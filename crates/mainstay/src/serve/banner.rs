@@ -34,6 +34,16 @@ fn route_line(route: &Route) -> String {
     format!("{}: {topics} -> {target} ({})", route.name, route.mode_name())
 }
 
+/// What nobody may overlook: this build is for tests of the tests.
+pub(crate) fn planted() -> String {
+    use base::planted::{Bug, VARIABLE, is};
+    let chosen = Bug::ALL.iter().copied().find(|bug| is(*bug));
+    let chosen = chosen.map_or("none is chosen".to_owned(), |bug| {
+        format!("{bug} IS CHOSEN: {}. DATA WILL BE LOST OR DAMAGED", bug.does())
+    });
+    format!("\nTHIS BUILD HAS PLANTED BUGS, FOR TESTS ONLY. By {VARIABLE}, {chosen}.\n\n")
+}
+
 /// For people: where to connect, and what to do next.
 pub(crate) fn ready(data: &Path, running: &Running, routes: &str, took: Duration) -> String {
     let (kafka, temporal) = (running.kafka, running.temporal);

@@ -105,6 +105,11 @@ impl RecordedGroup {
         }
     }
 
+    /// Planted: they were kept in memory only.
+    pub(crate) fn forget_offsets(&mut self) {
+        self.offsets.clear();
+    }
+
     pub(crate) fn become_stable(&mut self, op: &GroupStable) {
         self.generation = op.generation;
         self.protocol_type.clone_from(&op.protocol_type);
