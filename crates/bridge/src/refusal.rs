@@ -9,9 +9,6 @@ use crate::route::{Mode, OnClosed, Route};
 use base::planted::{self, Bug};
 use workflows::Refusal;
 
-/// How Temporal begins to say that a run has taken all the signals it may.
-const RUN_LIMIT: &str = "exceeded workflow execution limit";
-
 /// What becomes of a refused delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
@@ -27,13 +24,10 @@ pub enum Judgement {
 pub fn judge(route: &Route, refusal: &Refusal) -> Judgement {
     match refusal {
         Refusal::AlreadyStarted { message, .. } => already_started(route, message),
-        Refusal::NotFound(message) => not_found(route, message),
-        // Temporal's code for this is "invalid", but it ends with the run: it continues as new, or
-        // closes and is started again.
-        Refusal::InvalidArgument(message) if message.starts_with(RUN_LIMIT) => {
-            Judgement::Transient(message.clone())
-        }
-        Refusal::InvalidArgument(message)
+        Refusal::WorkflowClosed(message) => closed(route, message),
+        // A workflow that never was cannot be ignored: it may be a wrong id.
+        Refusal::NotFound(message)
+        | Refusal::InvalidArgument(message)
         | Refusal::NamespaceAlreadyExists(message)
         | Refusal::QueryFailed { message, .. }
         | Refusal::Unimplemented(message) => Judgement::Permanent(message.clone()),
@@ -46,9 +40,11 @@ pub fn judge(route: &Route, refusal: &Refusal) -> Judgement {
         Refusal::ResourceExhausted { .. } if planted::is(Bug::RecordDroppedAtFullMailbox) => {
             Judgement::Settled(Fate::Ignored)
         }
-        Refusal::ResourceExhausted { message, .. } | Refusal::WorkflowNotReady(message) => {
-            Judgement::Transient(message.clone())
-        }
+        // Temporal's code for the first is "invalid", but it ends with the run: it continues as
+        // new, or closes and is started again.
+        Refusal::SignalsExhausted(message)
+        | Refusal::ResourceExhausted { message, .. }
+        | Refusal::WorkflowNotReady(message) => Judgement::Transient(message.clone()),
     }
 }
 
@@ -61,11 +57,9 @@ fn already_started(route: &Route, message: &str) -> Judgement {
     }
 }
 
-/// A signal's workflow has closed, or never was. Only the first can be ignored: a workflow that
-/// never was may be a wrong id.
-fn not_found(route: &Route, message: &str) -> Judgement {
-    let closed = matches!(route.mode, Mode::Signal(_)) && message.contains("already completed");
-    if closed && route.on_closed == OnClosed::Ignore {
+/// A signal's workflow has closed.
+fn closed(route: &Route, message: &str) -> Judgement {
+    if matches!(route.mode, Mode::Signal(_)) && route.on_closed == OnClosed::Ignore {
         Judgement::Settled(Fate::Ignored)
     } else {
         Judgement::Permanent(message.to_owned())
@@ -103,7 +97,7 @@ mod tests {
             start_request_id: String::new(),
             run_id: String::new(),
         };
-        let closed = Refusal::NotFound("workflow execution already completed".into());
+        let closed = Refusal::WorkflowClosed("workflow execution already completed".into());
         let unknown = Refusal::NotFound("workflow not found for ID: x".into());
         let exhausted = Refusal::ResourceExhausted {
             message: "busy".into(),
@@ -115,7 +109,7 @@ mod tests {
         let transient = |text: &str| Judgement::Transient(text.into());
         let bad = Refusal::InvalidArgument("bad".into());
         let run_limit = "exceeded workflow execution limit for signal events";
-        let full = Refusal::InvalidArgument(run_limit.into());
+        let full = Refusal::SignalsExhausted(run_limit.into());
         let no_namespace = Refusal::NamespaceNotFound("n".into());
         let (with_start, start, signal) = ("signal-with-start", "start", "signal");
         for (mode, on_closed, refusal, want) in [

@@ -42,9 +42,11 @@ pub(crate) fn of(error: Error) -> Status {
 
 fn of_refusal(refusal: Refusal) -> Status {
     match refusal {
-        Refusal::InvalidArgument(message) => Status::invalid_argument(shortened(message)),
+        Refusal::InvalidArgument(message) | Refusal::SignalsExhausted(message) => {
+            Status::invalid_argument(shortened(message))
+        }
         Refusal::Unimplemented(message) => Status::unimplemented(shortened(message)),
-        Refusal::NotFound(message) => {
+        Refusal::NotFound(message) | Refusal::WorkflowClosed(message) => {
             with_detail(Code::NotFound, message, &errordetails::NotFoundFailure::default())
         }
         Refusal::NamespaceNotFound(namespace) => {

@@ -155,6 +155,10 @@ pub enum Refusal {
     InvalidArgument(String),
     /// NOT_FOUND.
     NotFound(String),
+    /// NOT_FOUND: the run is closed.
+    WorkflowClosed(String),
+    /// INVALID_ARGUMENT: the run has taken all the signals that it may.
+    SignalsExhausted(String),
     /// NOT_FOUND with NamespaceNotFoundFailure.
     NamespaceNotFound(String),
     /// ALREADY_EXISTS with NamespaceAlreadyExistsFailure.

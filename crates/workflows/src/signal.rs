@@ -123,7 +123,7 @@ impl Workflows {
         };
         if run.signal_count >= self.limits.signals_per_run_count {
             let text = "exceeded workflow execution limit for signal events";
-            return Err(Refusal::InvalidArgument(text.into()));
+            return Err(Refusal::SignalsExhausted(text.into()));
         }
         if run.is_closing() {
             return Err(busy("workflow operation can not be applied because workflow is closing"));
@@ -165,7 +165,7 @@ pub(crate) fn must_be_running(run: &RunState) -> Result<(), Refusal> {
     if run.is_running() {
         return Ok(());
     }
-    Err(Refusal::NotFound("workflow execution already completed".into()))
+    Err(Refusal::WorkflowClosed("workflow execution already completed".into()))
 }
 
 pub(crate) fn not_found() -> Refusal {

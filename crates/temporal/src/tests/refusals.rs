@@ -101,6 +101,13 @@ async fn refusals_carry_the_details_that_sdks_look_for() {
     )
     .await;
     check(
+        Refusal::WorkflowClosed("closed".into()),
+        Code::NotFound,
+        "closed",
+        errordetails::NotFoundFailure::default(),
+    )
+    .await;
+    check(
         Refusal::NamespaceNotFound("shop".into()),
         Code::NotFound,
         "Namespace shop is not found.",
@@ -167,6 +174,11 @@ async fn refusals_without_details_keep_their_exact_words() {
             Error::Workflows(Refusal::InvalidArgument("UnhandledCommand".into())),
             Code::InvalidArgument,
             "UnhandledCommand",
+        ),
+        (
+            Error::Workflows(Refusal::SignalsExhausted("enough".into())),
+            Code::InvalidArgument,
+            "enough",
         ),
         (Error::Workflows(Refusal::Unimplemented("cron".into())), Code::Unimplemented, "cron"),
         (Error::Stopping, Code::Unavailable, "the node is stopping"),
