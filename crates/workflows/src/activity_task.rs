@@ -7,7 +7,7 @@ use crate::machine::{Decision, Run, Workflows};
 use crate::op::{ActivityState, Op};
 use crate::proto::{Attributes, failure, history, service};
 use crate::run::Activity;
-use crate::token::{self, Task};
+use crate::token::Task;
 use crate::transaction::Transaction;
 use base::Cx;
 use prost::Message;
@@ -19,7 +19,8 @@ impl Workflows {
         cx: &Cx<'_>,
         plan: &mut Vec<Op>,
     ) -> Decision {
-        let (run, scheduled_event_id, activity) = self.started_activity(&request.task_token)?;
+        let (run, scheduled_event_id, activity) =
+            self.started_activity(&request.task_token, &request.namespace)?;
         let state = ActivityState {
             last_heartbeat_at: cx.now.0,
             heartbeat_details: request.details.clone(),
@@ -41,7 +42,8 @@ impl Workflows {
         cx: &Cx<'_>,
         plan: &mut Vec<Op>,
     ) -> Decision {
-        let (run, scheduled_event_id, _) = self.started_activity(&request.task_token)?;
+        let (run, scheduled_event_id, _) =
+            self.started_activity(&request.task_token, &request.namespace)?;
         let mut planner = self.planner(cx, plan);
         let mut tx = Transaction::begin(&mut planner, &run.state);
         tx.close_activity(
@@ -66,7 +68,8 @@ impl Workflows {
         cx: &Cx<'_>,
         plan: &mut Vec<Op>,
     ) -> Decision {
-        let (run, scheduled_event_id, activity) = self.started_activity(&request.task_token)?;
+        let (run, scheduled_event_id, activity) =
+            self.started_activity(&request.task_token, &request.namespace)?;
         let failure = request.failure.clone().unwrap_or_default();
         let mut planner = self.planner(cx, plan);
         let mut tx = Transaction::begin(&mut planner, &run.state);
@@ -105,7 +108,8 @@ impl Workflows {
         cx: &Cx<'_>,
         plan: &mut Vec<Op>,
     ) -> Decision {
-        let (run, scheduled_event_id, activity) = self.started_activity(&request.task_token)?;
+        let (run, scheduled_event_id, activity) =
+            self.started_activity(&request.task_token, &request.namespace)?;
         let requested = activity.state.cancel_requested_event_id;
         if requested == 0 {
             let text = "Unable to set activity as canceled: cancellation was not requested.";
@@ -131,9 +135,12 @@ impl Workflows {
     }
 
     /// The started attempt that a token names, if it is still that.
-    fn started_activity(&self, token: &[u8]) -> Result<(&Run, i64, &Activity), Refusal> {
-        let Some(Task::Activity(id, scheduled, attempt)) = token::decode(token, self.generation)
-        else {
+    fn started_activity(
+        &self,
+        token: &[u8],
+        namespace: &str,
+    ) -> Result<(&Run, i64, &Activity), Refusal> {
+        let Task::Activity(id, scheduled, attempt) = self.task_of(token, namespace)? else {
             return Err(Refusal::InvalidArgument("Invalid TaskToken.".into()));
         };
         let found = self.runs.get(&id).and_then(|run| {

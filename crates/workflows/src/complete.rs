@@ -24,7 +24,7 @@ impl Workflows {
             let text = "paged workflow task completions are not implemented by this server";
             return Err(Refusal::Unimplemented(text.into()));
         }
-        let (run, task) = self.started_task(&request.task_token)?;
+        let (run, task) = self.started_task(&request.task_token, &request.namespace)?;
         let mut planner = self.planner(cx, plan);
         if self.heartbeats_too_long(task, request, cx) {
             let mut tx = Transaction::begin(&mut planner, &run.state);
@@ -132,7 +132,7 @@ impl Workflows {
         cx: &Cx<'_>,
         plan: &mut Vec<Op>,
     ) -> Decision {
-        let (run, _) = self.started_task(&request.task_token)?;
+        let (run, _) = self.started_task(&request.task_token, &request.namespace)?;
         let mut planner = self.planner(cx, plan);
         let mut tx = Transaction::begin(&mut planner, &run.state);
         if request.cause() == Cause::GrpcMessageTooLarge {
@@ -151,10 +151,13 @@ impl Workflows {
     }
 
     /// The started task that a token names, if it is still that.
-    fn started_task(&self, token: &[u8]) -> Result<(&Run, &WorkflowTaskState), Refusal> {
+    fn started_task(
+        &self,
+        token: &[u8],
+        namespace: &str,
+    ) -> Result<(&Run, &WorkflowTaskState), Refusal> {
         let gone = || Refusal::NotFound("Workflow task not found.".into());
-        let Some(Task::Workflow(id, scheduled, attempt)) = token::decode(token, self.generation)
-        else {
+        let Task::Workflow(id, scheduled, attempt) = self.task_of(token, namespace)? else {
             return Err(Refusal::InvalidArgument("Invalid TaskToken.".into()));
         };
         let run = self.runs.get(&id).ok_or_else(gone)?;

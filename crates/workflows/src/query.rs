@@ -307,7 +307,7 @@ impl Workflows {
         &self,
         request: &service::RespondQueryTaskCompletedRequest,
     ) -> Decision {
-        let Some(Task::Query(id)) = token::decode(&request.task_token, self.generation) else {
+        let Task::Query(id) = self.task_of(&request.task_token, &request.namespace)? else {
             return Err(Refusal::InvalidArgument("Invalid TaskToken.".into()));
         };
         if !self.queries.pending.contains_key(&id) {

@@ -1,7 +1,8 @@
 //! Task tokens: durable facts only, so that a worker that was busy during our restart completes
 //! as if nothing had happened. A checksum keeps foreign or damaged tokens out.
 
-use crate::ask::TaskToken;
+use crate::ask::{Refusal, TaskToken};
+use crate::machine::Workflows;
 use crate::op::Id;
 use base::{RunId, hash};
 use bytes::Bytes;
@@ -56,19 +57,39 @@ pub(crate) fn encode(task: Task, namespace: uuid::Uuid, generation: u32) -> Task
     TaskToken(Bytes::from(wire.encode_to_vec()))
 }
 
+impl Workflows {
+    /// The task of a worker's answer. If the answer says its namespace, it must be the task's own.
+    pub(crate) fn task_of(&self, token: &[u8], namespace: &str) -> Result<Task, Refusal> {
+        let Some((task, home)) = decode_at_home(token, self.generation) else {
+            return Err(Refusal::InvalidArgument("Invalid TaskToken.".into()));
+        };
+        if !namespace.is_empty() && self.namespaces.by_name(namespace)?.id != home {
+            let text = "Operation requested with a token from a different namespace.";
+            return Err(Refusal::InvalidArgument(text.into()));
+        }
+        Ok(task)
+    }
+}
+
 /// The task a token names; `None` if it is not one of ours, or of another history generation.
 pub(crate) fn decode(token: &[u8], generation: u32) -> Option<Task> {
+    decode_at_home(token, generation).map(|(task, _)| task)
+}
+
+/// The same with the namespace it belongs to.
+fn decode_at_home(token: &[u8], generation: u32) -> Option<(Task, uuid::Uuid)> {
     let mut wire = Wire::decode(token).ok()?;
     let checksum = std::mem::take(&mut wire.checksum);
     if hash::crc32c(&wire.encode_to_vec()) != checksum || wire.generation != generation {
         return None;
     }
-    match wire.kind {
-        1 => Some(Task::Workflow(wire.id.run(), wire.scheduled_event_id, wire.attempt)),
-        2 => Some(Task::Activity(wire.id.run(), wire.scheduled_event_id, wire.attempt)),
-        3 => Some(Task::Query(wire.id.uuid())),
-        _ => None,
-    }
+    let task = match wire.kind {
+        1 => Task::Workflow(wire.id.run(), wire.scheduled_event_id, wire.attempt),
+        2 => Task::Activity(wire.id.run(), wire.scheduled_event_id, wire.attempt),
+        3 => Task::Query(wire.id.uuid()),
+        _ => return None,
+    };
+    Some((task, wire.namespace.uuid()))
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ impl Script {
                 service::RespondActivityTaskCompletedRequest {
                     task_token,
                     identity,
+                    namespace: words.text("namespace", ""),
                     result: words.payloads("result"),
                     ..Default::default()
                 },
@@ -63,6 +64,7 @@ impl Script {
                 service::RespondActivityTaskFailedRequest {
                     task_token,
                     identity,
+                    namespace: words.text("namespace", ""),
                     failure: Some(application(words)),
                     last_heartbeat_details: words.payloads("details"),
                     ..Default::default()
@@ -72,6 +74,7 @@ impl Script {
                 service::RespondActivityTaskCanceledRequest {
                     task_token,
                     identity,
+                    namespace: words.text("namespace", ""),
                     details: words.payloads("details"),
                     ..Default::default()
                 },
@@ -80,6 +83,7 @@ impl Script {
                 service::RecordActivityTaskHeartbeatRequest {
                     task_token,
                     identity,
+                    namespace: words.text("namespace", ""),
                     details: words.payloads("details"),
                     ..Default::default()
                 },
@@ -171,7 +175,7 @@ impl Script {
         service::RespondWorkflowTaskCompletedRequest {
             task_token: self.token(words.word(1)),
             identity: words.word(1).to_owned(),
-            namespace: words.text("namespace", "default"),
+            namespace: words.text("namespace", ""),
             commands: texts.map(parse).collect(),
             sticky_attributes,
             return_new_workflow_task: words.flag("new"),
@@ -189,6 +193,7 @@ impl Script {
         Ask::RespondWorkflowTaskFailed(Box::new(service::RespondWorkflowTaskFailedRequest {
             task_token: self.token(words.word(1)),
             identity: words.word(1).to_owned(),
+            namespace: words.text("namespace", ""),
             cause: cause as i32,
             failure: Some(application(words)),
             ..Default::default()
@@ -223,6 +228,7 @@ impl Script {
         };
         Ask::RespondQueryTaskCompleted(Box::new(service::RespondQueryTaskCompletedRequest {
             task_token: self.token(words.word(1)),
+            namespace: words.text("namespace", ""),
             completed_type: kind as i32,
             query_result: words.payloads("result"),
             error_message: words.text("failed", ""),

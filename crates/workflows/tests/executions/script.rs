@@ -21,7 +21,8 @@
 //! advance D | restart | crash                         (crash: with the next entry, unanswered)
 //! ```
 //!
-//! Where it makes sense, `namespace=NAME` names another namespace than `default`.
+//! Where it makes sense, `namespace=NAME` names another namespace than `default`. Answers to tasks
+//! name none if they do not say one.
 //!
 //! `NAME` stands for a caller; a task that is delivered to it is its token from then on. Events
 //! are shown as they are written: `w#1 5 TimerStarted …` has id 5 in the first run of `w`, `~` is
