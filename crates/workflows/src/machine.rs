@@ -306,11 +306,11 @@ impl Machine for Workflows {
             Ask::DescribeWorkflowExecution(r) => self.describe(r),
             Ask::GetWorkflowExecutionHistory(r) => self.decide_history(r),
             Ask::QueryWorkflow(r) => self.decide_query(r, cx),
-            Ask::PollWorkflowTaskQueue(r) => self.decide_poll_workflow(r, cx, plan),
+            Ask::PollWorkflowTaskQueue(r) => self.decide_worker_poll(&(&**r).into(), cx, plan),
             Ask::RespondWorkflowTaskCompleted(r) => self.decide_task_completed(r, cx, plan),
             Ask::RespondWorkflowTaskFailed(r) => self.decide_task_failed(r, cx, plan),
             Ask::RespondQueryTaskCompleted(r) => self.decide_query_answer(r),
-            Ask::PollActivityTaskQueue(r) => self.decide_poll_activity(r, cx, plan),
+            Ask::PollActivityTaskQueue(r) => self.decide_worker_poll(&(&**r).into(), cx, plan),
             Ask::PollPublish => self.decide_poll_publish(cx, plan),
             Ask::RecordActivityTaskHeartbeat(r) => self.decide_heartbeat(r, cx, plan),
             Ask::RespondActivityTaskCompleted(r) => self.decide_activity_completed(r, cx, plan),
@@ -372,8 +372,12 @@ impl Machine for Workflows {
     fn attend(&mut self, ask: Ask, ticket: Ticket, cx: &Cx<'_>, effects: &mut Vec<Effect>) {
         self.matching.set_clock(cx.now);
         match ask {
-            Ask::PollWorkflowTaskQueue(r) => self.attend_poll_workflow(&r, ticket, effects),
-            Ask::PollActivityTaskQueue(r) => self.attend_poll_activity(&r, ticket, effects),
+            Ask::PollWorkflowTaskQueue(r) => {
+                self.attend_worker_poll(&(&*r).into(), ticket, effects);
+            }
+            Ask::PollActivityTaskQueue(r) => {
+                self.attend_worker_poll(&(&*r).into(), ticket, effects);
+            }
             Ask::PollPublish => self.attend_poll_publish(ticket, effects),
             Ask::StartWorkflowExecution(r) => self.attend_start(&r, ticket, effects),
             Ask::RespondWorkflowTaskCompleted(r) => {

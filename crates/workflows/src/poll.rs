@@ -5,7 +5,7 @@
 
 use crate::ask::{ActivityTask, Effect, Refusal, Reply, TaskToken, WorkflowTask};
 use crate::machine::{Decision, Workflows};
-use crate::matching::{Poller, QueueKey, RESERVED_QUEUE, TaskKey};
+use crate::matching::{Kind, Poller, QueueKey, RESERVED_QUEUE, TaskKey};
 use crate::op::{Op, at};
 use crate::proto::{common, enums, normal_queue, service, taskqueue, timestamp};
 use crate::token::{self, Task};
@@ -17,43 +17,75 @@ use enums::{ResourceExhaustedCause, ResourceExhaustedScope};
 /// Identity of the node where it works on activities itself.
 const NODE_IDENTITY: &str = "mainstay";
 
-impl Workflows {
-    pub(crate) fn decide_poll_workflow(
-        &self,
-        request: &service::PollWorkflowTaskQueueRequest,
-        cx: &Cx<'_>,
-        plan: &mut Vec<Op>,
-    ) -> Decision {
-        let namespace = self.namespaces.by_name(&request.namespace)?.id;
-        let name = self.polled_name(request.task_queue.as_ref())?;
-        let key = QueueKey::workflow(namespace, name);
-        self.decide_poll(&key, &request.identity, cx, plan)
-    }
+/// A worker's poll for either kind of task.
+pub(crate) struct WorkerPoll<'r> {
+    kind: Kind,
+    namespace: &'r str,
+    queue: &'r str,
+    identity: &'r str,
+    worker_instance_key: &'r str,
+}
 
-    pub(crate) fn decide_poll_activity(
+impl WorkerPoll<'_> {
+    fn key(&self, namespace: Uuid) -> QueueKey {
+        match self.kind {
+            Kind::Workflow => QueueKey::workflow(namespace, self.queue),
+            Kind::Activity => QueueKey::activity(namespace, self.queue),
+        }
+    }
+}
+
+impl<'r> From<&'r service::PollWorkflowTaskQueueRequest> for WorkerPoll<'r> {
+    fn from(request: &'r service::PollWorkflowTaskQueueRequest) -> WorkerPoll<'r> {
+        WorkerPoll {
+            kind: Kind::Workflow,
+            namespace: &request.namespace,
+            queue: name_of(request.task_queue.as_ref()),
+            identity: &request.identity,
+            worker_instance_key: &request.worker_instance_key,
+        }
+    }
+}
+
+impl<'r> From<&'r service::PollActivityTaskQueueRequest> for WorkerPoll<'r> {
+    fn from(request: &'r service::PollActivityTaskQueueRequest) -> WorkerPoll<'r> {
+        WorkerPoll {
+            kind: Kind::Activity,
+            namespace: &request.namespace,
+            queue: name_of(request.task_queue.as_ref()),
+            identity: &request.identity,
+            worker_instance_key: &request.worker_instance_key,
+        }
+    }
+}
+
+fn name_of(queue: Option<&taskqueue::TaskQueue>) -> &str {
+    queue.map_or("", |queue| queue.name.as_str())
+}
+
+impl Workflows {
+    pub(crate) fn decide_worker_poll(
         &self,
-        request: &service::PollActivityTaskQueueRequest,
+        poll: &WorkerPoll<'_>,
         cx: &Cx<'_>,
         plan: &mut Vec<Op>,
     ) -> Decision {
-        let namespace = self.namespaces.by_name(&request.namespace)?.id;
-        let name = self.polled_name(request.task_queue.as_ref())?;
-        let key = QueueKey::activity(namespace, name);
-        self.decide_poll(&key, &request.identity, cx, plan)
+        let namespace = self.namespaces.by_name(poll.namespace)?.id;
+        self.check_polled(poll.queue)?;
+        self.decide_poll(&poll.key(namespace), poll.identity, cx, plan)
     }
 
     pub(crate) fn decide_poll_publish(&self, cx: &Cx<'_>, plan: &mut Vec<Op>) -> Decision {
         self.decide_poll(&reserved(), NODE_IDENTITY, cx, plan)
     }
 
-    fn polled_name<'r>(&self, queue: Option<&'r taskqueue::TaskQueue>) -> Result<&'r str, Refusal> {
-        let name = queue.map_or("", |queue| queue.name.as_str());
-        self.check_name(name, "TaskQueue")?;
-        if name == RESERVED_QUEUE {
+    fn check_polled(&self, queue: &str) -> Result<(), Refusal> {
+        self.check_name(queue, "TaskQueue")?;
+        if queue == RESERVED_QUEUE {
             let text = "The task queue \"mainstay\" is reserved: the node itself serves it.";
             return Err(Refusal::InvalidArgument(text.into()));
         }
-        Ok(name)
+        Ok(())
     }
 
     /// Starts the first ready task for this poll; otherwise the poll waits.
@@ -88,40 +120,21 @@ impl Workflows {
         Ok(None)
     }
 
-    pub(crate) fn attend_poll_workflow(
+    pub(crate) fn attend_worker_poll(
         &mut self,
-        request: &service::PollWorkflowTaskQueueRequest,
+        poll: &WorkerPoll<'_>,
         ticket: Ticket,
         effects: &mut Vec<Effect>,
     ) {
-        let Ok(namespace) = self.namespaces.by_name(&request.namespace).map(|n| n.id) else {
+        let Ok(namespace) = self.namespaces.by_name(poll.namespace).map(|n| n.id) else {
             return;
         };
-        let name = request.task_queue.as_ref().map_or("", |queue| queue.name.as_str());
         let poller = Poller {
             ticket,
-            identity: request.identity.clone(),
-            worker_instance_key: request.worker_instance_key.clone(),
+            identity: poll.identity.to_owned(),
+            worker_instance_key: poll.worker_instance_key.to_owned(),
         };
-        self.attend_poll(&QueueKey::workflow(namespace, name), poller, effects);
-    }
-
-    pub(crate) fn attend_poll_activity(
-        &mut self,
-        request: &service::PollActivityTaskQueueRequest,
-        ticket: Ticket,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Ok(namespace) = self.namespaces.by_name(&request.namespace).map(|n| n.id) else {
-            return;
-        };
-        let name = request.task_queue.as_ref().map_or("", |queue| queue.name.as_str());
-        let poller = Poller {
-            ticket,
-            identity: request.identity.clone(),
-            worker_instance_key: request.worker_instance_key.clone(),
-        };
-        self.attend_poll(&QueueKey::activity(namespace, name), poller, effects);
+        self.attend_poll(&poll.key(namespace), poller, effects);
     }
 
     pub(crate) fn attend_poll_publish(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
