@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mainstay", &["base", "bridge", "demo", "kafka", "node", "temporal", "topics", "workflows"]),
     ("architecture", &[]),
     ("checker", &[]),
+    ("torture", &["checker"]),
 ];
 
 /// Crates that must not be named by the pure ones: they do I/O or look at clocks.
@@ -26,8 +27,8 @@ const PURE: &[&str] = &["base", "topics", "workflows"];
 /// gRPC is known to one crate; so are the client libraries.
 const ONLY: &[(&str, &[&str])] = &[
     ("tonic", &["temporal"]),
-    ("temporalio-sdk", &["demo", "mainstay"]),
-    ("rdkafka", &["demo", "mainstay"]),
+    ("temporalio-sdk", &["demo", "mainstay", "torture"]),
+    ("rdkafka", &["demo", "mainstay", "torture"]),
     ("kafka-protocol", &["kafka"]),
 ];
 

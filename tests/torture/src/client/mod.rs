@@ -1,0 +1,93 @@
+//! The client processes: each does one kind of work against the node, writes its history, outlives
+//! the node's deaths, and ends when its standard input does.
+
+mod producers;
+mod readers;
+
+pub(crate) use readers::record;
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::sync::watch;
+
+use crate::book::Book;
+use crate::node::Addresses;
+
+/// What a client process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Role {
+    /// Sends records.
+    Producers,
+    /// Reads records in consumer groups.
+    Readers,
+}
+
+/// How a client process is started.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Options {
+    /// What it does
+    pub(crate) role: Role,
+    /// Its number in the histories
+    #[arg(long)]
+    pub(crate) process: u32,
+    /// Where its history goes
+    #[arg(long)]
+    pub(crate) histories: PathBuf,
+    /// The node's Kafka front
+    #[arg(long)]
+    pub(crate) kafka: SocketAddr,
+    /// The node's Temporal front
+    #[arg(long)]
+    pub(crate) temporal: SocketAddr,
+    /// Decides what is random
+    #[arg(long)]
+    pub(crate) seed: u64,
+}
+
+/// What every part of a client process works with.
+#[derive(Clone)]
+pub(crate) struct World {
+    /// The process's number.
+    pub(crate) process: u32,
+    /// Its history.
+    pub(crate) book: Arc<Book>,
+    /// The node.
+    pub(crate) addresses: Addresses,
+    /// Decides what is random.
+    pub(crate) seed: u64,
+    /// True when no new work is to be begun.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl World {
+    /// Whether no new work is to be begun.
+    pub(crate) fn stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+}
+
+/// Works until the standard input ends, then brings to an end what was begun.
+pub(crate) async fn run(options: Options) -> Result<()> {
+    let (ended, stop) = watch::channel(false);
+    let world = World {
+        process: options.process,
+        book: Arc::new(Book::create(&options.histories, options.process)?),
+        addresses: Addresses { kafka: options.kafka, temporal: options.temporal },
+        seed: options.seed,
+        stop,
+    };
+    // A thread that waits for input for ever is left behind when the process ends.
+    tokio::task::spawn_blocking(move || {
+        // Whoever started this process says nothing: only the end counts.
+        let _ = std::io::stdin().read(&mut [0]);
+        ended.send_replace(true);
+    });
+    match options.role {
+        Role::Producers => producers::run(world).await,
+        Role::Readers => readers::run(world).await,
+    }
+}

@@ -1,0 +1,155 @@
+//! What a run consists of: a directory, a node, client processes, their histories. Methods do harm to
+//! it; the scene keeps it going and brings it to its end.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use checker::{Budgets, Declaration, Fault, Line, Party, Phase};
+use clap::ValueEnum;
+use tokio::process::Command;
+
+use crate::book::{Book, now_us};
+use crate::child::Process;
+use crate::client::Role;
+use crate::node::Node;
+use crate::{kafka, read};
+
+/// The director's number in the histories.
+const DIRECTOR: u32 = 1;
+/// How long clients may take for what they have begun, once they are told to stop.
+const FINISH_MAX: Duration = Duration::from_secs(60);
+/// How long the readers may take for the rest.
+const REST_MAX: Duration = Duration::from_secs(60);
+
+/// See the module's page.
+pub(crate) struct Scene {
+    /// The node.
+    pub(crate) node: Node,
+    directory: PathBuf,
+    book: Arc<Book>,
+    clients: Vec<Client>,
+    next_process: u32,
+    seed: u64,
+}
+
+struct Client {
+    role: Role,
+    number: u32,
+    process: Process,
+}
+
+impl Scene {
+    /// Starts the node on `data` and the clients of these roles.
+    pub(crate) async fn open(
+        directory: &Path,
+        data: PathBuf,
+        run: String,
+        seed: u64,
+        roles: &[Role],
+    ) -> Result<Scene> {
+        let histories = directory.join("histories");
+        std::fs::create_dir_all(&histories).context("the directory of the histories")?;
+        let book = Arc::new(Book::create(&histories, DIRECTOR)?);
+        book.put(Line::Declare(Declaration { run, budgets: budgets(), ..Declaration::default() }));
+        let node = Node::new(directory, data, "")?;
+        let (directory, next_process) = (directory.to_owned(), DIRECTOR + 1);
+        let clients = Vec::new();
+        let mut scene = Scene { node, directory, book, clients, next_process, seed };
+        scene.node.start().await?;
+        kafka::create_topics(scene.node.addresses.kafka).await?;
+        for role in roles {
+            scene.add_client(*role)?;
+        }
+        Ok(scene)
+    }
+
+    /// Where the histories are.
+    pub(crate) fn histories(&self) -> PathBuf {
+        self.directory.join("histories")
+    }
+
+    /// A fault begins; to be called before it is done.
+    pub(crate) fn fault(&self, party: Party, fault: Fault) {
+        self.book.put(Line::Fault { at_us: now_us(), party, fault });
+    }
+
+    /// A party works again; to be called after that is known.
+    pub(crate) fn recovered(&self, party: Party) {
+        self.book.put(Line::Recovered { at_us: now_us(), party });
+    }
+
+    /// Watches everything for so long; fails if a process ends by itself.
+    pub(crate) async fn watch(&mut self, time: Duration) -> Result<()> {
+        self.node.watch(time).await?;
+        self.clients.iter_mut().try_for_each(|client| client.process.check())
+    }
+
+    /// How many client processes there are.
+    pub(crate) fn clients_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// kill -9 of a client process; another of the same kind takes its place.
+    pub(crate) async fn replace_client(&mut self, index: usize) -> Result<()> {
+        let client = self.clients.swap_remove(index);
+        self.fault(Party::Process(client.number), Fault::Kill);
+        client.process.kill().await?;
+        self.add_client(client.role)
+    }
+
+    fn add_client(&mut self, role: Role) -> Result<()> {
+        let number = self.next_process;
+        self.next_process += 1;
+        let name = role.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["client", &name, "--process", &number.to_string(), "--histories"])
+            .arg(self.histories())
+            .args(["--kafka", &self.node.addresses.kafka.to_string()])
+            .args(["--temporal", &self.node.addresses.temporal.to_string()])
+            .args(["--seed", &self.seed.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        let log = self.directory.join(format!("client-{number}-{name}.log"));
+        let process = Process::spawn(format!("client {number} ({name})"), command, &log)?;
+        self.clients.push(Client { role, number, process });
+        Ok(())
+    }
+
+    /// Faults have ended: lets everything come to rest, then reads it all once more.
+    pub(crate) async fn finish(&mut self) -> Result<Vec<String>> {
+        self.book.put(Line::Phase { at_us: now_us(), phase: Phase::Calm });
+        let kafka = self.node.addresses.kafka;
+        self.end_clients(|role| role != Role::Readers).await?;
+        let unread = read::rest(kafka, Instant::now() + REST_MAX).await?;
+        self.end_clients(|_| true).await?;
+        self.book.put(Line::Phase { at_us: now_us(), phase: Phase::Final });
+        read::everything(kafka, Arc::clone(&self.book)).await?;
+        self.node.stop(FINISH_MAX).await?;
+        Ok(unread.into_iter().chain(self.node.complaints()).collect())
+    }
+
+    /// Lets these clients finish what they have begun.
+    async fn end_clients(&mut self, which: impl Fn(Role) -> bool) -> Result<()> {
+        let (ending, staying) = self.clients.drain(..).partition(|client| which(client.role));
+        self.clients = staying;
+        let mut ending: Vec<Client> = ending;
+        for client in &mut ending {
+            // All of them hear it before the first one is waited for.
+            drop(client.process.child.stdin.take());
+        }
+        for client in ending {
+            self.node.process()?.check()?;
+            client.process.join(FINISH_MAX).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Two cores are shared by everything: a timer may wait for its turn.
+fn budgets() -> Budgets {
+    Budgets { timer_late_ms: 5_000, ..Budgets::default() }
+}
