@@ -8,18 +8,25 @@
 //! survive their own death ([`Writer`], [`read`]).
 
 mod call;
+mod check;
 mod declaration;
 mod event;
+mod executions;
 mod file;
+mod finding;
+mod history;
 mod line;
+mod log;
 mod outcome;
 mod record;
 mod recorder;
 
 pub use call::{ActivityEnd, Call, WorkflowTaskEnd};
+pub use check::check;
 pub use declaration::{Budgets, Declaration, OnClosed, Route, RouteMode};
 pub use event::{Emit, Event, Kind, RunEnd};
 pub use file::{Error, Writer, read};
+pub use finding::{Finding, Invariant, Report, Tally};
 pub use line::{Fault, Line, OpId, Party, Phase};
 pub use outcome::{Answer, Outcome, PendingActivity, Refusal, Status};
 pub use record::{Delivery, Partition, Place, Record, digest};

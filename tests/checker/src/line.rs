@@ -3,6 +3,8 @@
 //! Times are microseconds of one clock that all writers of a run share (the wall clock of one
 //! machine, or the simulation's), the same that the server's event times come from.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Call, Declaration, Outcome};
@@ -128,4 +130,10 @@ pub enum Phase {
     /// ([`Call::History`], [`Call::Describe`]), each committed offset. Without this line what only
     /// an end can show (lost, stuck, missing) is not judged.
     Final,
+}
+
+impl fmt::Display for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.0, self.1)
+    }
 }
