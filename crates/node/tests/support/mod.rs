@@ -239,12 +239,15 @@ fn unless_stopping<T>(answer: Result<T, Error>) -> Option<T> {
     }
 }
 
-fn as_command(attributes: Do) -> command::Command {
+pub(crate) fn as_command(attributes: Do) -> command::Command {
     let command_type = match &attributes {
         Do::ScheduleActivityTaskCommandAttributes(_) => CommandType::ScheduleActivityTask,
         Do::StartTimerCommandAttributes(_) => CommandType::StartTimer,
         Do::CompleteWorkflowExecutionCommandAttributes(_) => CommandType::CompleteWorkflowExecution,
         Do::FailWorkflowExecutionCommandAttributes(_) => CommandType::FailWorkflowExecution,
+        Do::ContinueAsNewWorkflowExecutionCommandAttributes(_) => {
+            CommandType::ContinueAsNewWorkflowExecution
+        }
         other => panic!("{other:?}"),
     };
     command::Command {

@@ -1,0 +1,11 @@
+//! What others lose: answers that leave too early, the first task of a successor, a task whose
+//! poller died, events that meet in one group of the journal, a mailbox at its limit, a clock that
+//! jumps.
+
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod asks;
+mod gate;
+mod held;
+#[path = "../support/mod.rs"]
+mod support;
