@@ -6,6 +6,7 @@
 
 mod asks;
 mod gate;
+mod group;
 mod held;
 #[path = "../support/mod.rs"]
 mod support;
