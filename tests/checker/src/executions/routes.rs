@@ -164,14 +164,16 @@ fn exists(run: &Run<'_>, seen: Seen<'_>, route: &Route, log: &Log<'_>, report: &
     };
     let Some(place) = record else { return };
     let name = (place.topic.as_str(), place.partition);
-    let read = log.partitions.get(&name).is_some_and(|facts| facts.last.is_some());
+    // A partition that was not read, or records that were deleted, say nothing.
+    let told = log.partitions.get(&name).filter(|facts| facts.last.is_some());
+    let must_be_there = told.is_some_and(|facts| place.offset >= facts.delete_below);
     let right = match log.at(place) {
         Some(found) => {
             let key = found.record.key.as_deref().unwrap_or_default();
             run.workflow_id == format!("{}{key}", route.workflow_id_prefix)
                 && (value.is_none() || *value == found.record.value)
         }
-        None => !read,
+        None => !must_be_there,
     };
     if !right {
         report.find(Invariant::B1, [seen.by], || {

@@ -3,6 +3,8 @@
 // Each test crate uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod model;
+
 use checker::{
     ActivityEnd, Answer, Call, Declaration, Delivery, Emit, Event, Fault, Kind, Line, OpId,
     Outcome, Partition, Party, Phase, Place, Record, Recorder, Refusal, Report, Route, RunEnd,
