@@ -29,6 +29,10 @@ pub(crate) fn seconds(seconds: i64) -> Option<prost_types::Duration> {
     Some(prost_types::Duration { seconds, nanos: 0 })
 }
 
+pub(crate) fn millis(millis: i32) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds: 0, nanos: millis * 1_000_000 })
+}
+
 pub(crate) fn start_request(
     workflow_id: &str,
     request_id: &str,
@@ -204,6 +208,17 @@ pub(crate) fn produce(topic: &str, producer: ProducerIdAndEpoch, sequence: i32) 
     header.base_sequence = if producer.id < 0 { -1 } else { sequence };
     let append = PartitionAppend { topic: topic.into(), partition: 0, header, batch };
     topics::Ask::Produce(Produce { partitions: vec![append], origin: Origin::Client })
+}
+
+/// For nodes of which [`others_decided`] is asked. There are no publishers: they would poll in
+/// between, and many who wait for room make tokio's semaphore look full for a moment.
+pub(crate) fn small_queues() -> node::Limits {
+    node::Limits {
+        other_inbox_bytes: 64 << 10,
+        produce_inbox_bytes: 64 << 10,
+        publishers_count: 0,
+        ..node::Limits::default()
+    }
 }
 
 /// Waits until all that was sent before, produces aside, has been decided: what is larger than

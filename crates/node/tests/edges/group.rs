@@ -56,7 +56,7 @@ fn open(
 ) -> (Handle, NodeGuard) {
     let options = NodeOptions {
         clock: Box::new(clock.clone()),
-        limits: node::Limits { other_inbox_bytes: 64 << 10, ..node::Limits::default() },
+        limits: asks::small_queues(),
         crash_point,
         on_failure: Arc::new(|_| {}),
         ..options()

@@ -22,11 +22,7 @@ fn open(disk: &GateDisk, seed: u64) -> (Handle, NodeGuard) {
     let options = NodeOptions {
         clock: Box::new(ManualClock::new(NOON)),
         entropy: Box::new(base::SeededEntropy::new(seed)),
-        limits: node::Limits {
-            other_inbox_bytes: 64 << 10,
-            produce_inbox_bytes: 64 << 10,
-            ..node::Limits::default()
-        },
+        limits: asks::small_queues(),
         topics: topics::Config { group_initial_rebalance_delay_ms: 0, ..Default::default() },
         on_failure: Arc::new(|_| {}),
         ..options()
