@@ -7,6 +7,8 @@
 mod asks;
 mod gate;
 mod group;
+mod handover;
 mod held;
+mod successor;
 #[path = "../support/mod.rs"]
 mod support;
