@@ -163,6 +163,30 @@ pub(crate) async fn history_at_close(
     }
 }
 
+/// Polls for a workflow task.
+pub(crate) async fn poll(handle: &Handle) -> Box<WorkflowTask> {
+    let poll = service::PollWorkflowTaskQueueRequest {
+        namespace: "default".into(),
+        task_queue: queue(QUEUE),
+        ..Default::default()
+    };
+    match handle.workflows(Ask::PollWorkflowTaskQueue(Box::new(poll))).await.unwrap().take() {
+        Reply::WorkflowTask(task) => task,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Completes a workflow task without commands.
+pub(crate) async fn complete(handle: &Handle, task: &WorkflowTask) -> Result<(), Error> {
+    let request = service::RespondWorkflowTaskCompletedRequest {
+        task_token: task.response.task_token.clone(),
+        namespace: "default".into(),
+        ..Default::default()
+    };
+    let ask = Ask::RespondWorkflowTaskCompleted(Box::new(request));
+    handle.workflows(ask).await.map(|answer| drop(answer.take()))
+}
+
 /// A worker for workflow tasks, until the node stops. It caches nothing.
 pub(crate) async fn workflow_worker(handle: Handle, decide: fn(&[HistoryEvent]) -> Vec<Do>) {
     loop {
