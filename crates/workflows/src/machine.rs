@@ -442,7 +442,9 @@ impl Machine for Workflows {
             let ids = run.batches.last().map_or(0, |batch| batch.last_event_id);
             assert_eq!(ids + 1, run.state.next_event_id, "batches of {id} cover its events");
             assert_eq!(run.due, next_deadline(&run.state), "deadline of {id}");
-            assert!(run.due.is_none_or(|due| self.due.contains(&(due, *id))), "index of {id}");
+            let indexed = run.due.is_none_or(|due| self.due.contains(&(due, *id)));
+            assert!(indexed, "time knows the deadline of {id}");
+            run.state.check_progress();
             let open = run.state.task.is_some()
                 || !run.state.activities.is_empty()
                 || !run.state.timers.is_empty()

@@ -296,6 +296,13 @@ impl RunState {
         }
     }
 
+    /// Panics if nothing will ever bring the run to its first worker.
+    pub(crate) fn check_progress(&self) {
+        let began = self.previous_started_event_id != 0 || self.task.is_some();
+        let will_begin = self.first_task_at.0 != 0;
+        assert!(!self.is_running() || began || will_begin, "run {} waits for nothing", self.id);
+    }
+
     /// A closed run keeps what Describe shows, not what only its worker or its successor needed.
     pub(crate) fn shed(&mut self) {
         let started = Arc::make_mut(&mut self.started);
