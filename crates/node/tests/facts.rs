@@ -44,7 +44,7 @@ async fn acknowledged_records_survive_a_power_cut() {
     assert_eq!(records.len(), 20);
     assert!(records.iter().map(|record| record.offset).eq(0..20));
     let place = produce(&handle, "t", &[("c", "3")]).await.unwrap().unwrap();
-    assert_eq!(place.base_offset, 20);
+    assert_eq!(place.base_offset, 20, "an offset names one record for ever");
     guard.stop().await;
 }
 

@@ -17,7 +17,7 @@ fn run(disk: &SimDisk, all: &mut Vec<Seen>, acknowledged: &mut usize) -> Result<
     let entropy = SeededEntropy::new(11);
     for _ in 0..3 {
         let (mut opened, seen) = reopen(disk.clone(), small())?;
-        assert_eq!(seen, *all);
+        assert_eq!(seen, *all, "what was committed is there after a restart");
         *acknowledged = all.len();
         for round in 0..8 {
             for _ in 0..=entropy.next_u64() % 4 {
@@ -46,7 +46,8 @@ fn run(disk: &SimDisk, all: &mut Vec<Seen>, acknowledged: &mut usize) -> Result<
 
 /// What is there after a fault: all that was acknowledged, in order, and perhaps some of the rest.
 fn check_prefix(seen: &[Seen], all: &[Seen], acknowledged: usize, context: &str) {
-    assert!(seen.len() >= acknowledged, "{} < {acknowledged}: {context}", seen.len());
+    let count = seen.len();
+    assert!(count >= acknowledged, "{count} of {acknowledged} acknowledged are left: {context}");
     assert_eq!(seen, &all[..seen.len()], "{context}");
 }
 
@@ -71,7 +72,8 @@ fn whatever_was_acknowledged_survives_a_power_cut_at_every_call() {
             kept.push(append(&mut opened, Entry::default()));
             commit(&mut opened).unwrap();
             let again = after.crash(Loss::Everything, 0);
-            assert_eq!(reopen(again, small()).expect(&context).1, kept, "{context}");
+            let again = reopen(again, small()).expect(&context).1;
+            assert_eq!(again, kept, "what was seen once stays: {context}");
         }
     }
 }
@@ -147,7 +149,8 @@ fn after_an_error_the_committer_does_nothing_more() {
         let (mut opened, _) = reopen(disk.clone(), small()).unwrap();
         append(&mut opened, some_entry(&SeededEntropy::new(1), 100));
         disk.fail_at(disk.calls() + 2 - back, Fault::Error(ErrorKind::Other));
-        assert!(matches!(opened.committer.run_group(), Err(Error::Io { .. })));
+        let failed = opened.committer.run_group();
+        assert!(matches!(failed, Err(Error::Io { .. })), "a failed call is not made again");
         let calls = disk.calls();
         for _ in 0..3 {
             assert!(matches!(opened.committer.run_group(), Err(Error::Poisoned)));

@@ -136,7 +136,8 @@ fn a_sealed_group_is_proven_and_damage_to_it_refused() {
         bad[byte] ^= 0x10;
         let refused = reopen(disk_with(bad), small()).err();
         if !(first..first.next_multiple_of(8)).contains(&byte) {
-            assert!(matches!(refused, Some(Error::Damaged { .. })), "byte {byte}");
+            let refused = matches!(refused, Some(Error::Damaged { .. }));
+            assert!(refused, "damage of what was durable is refused: byte {byte}");
         }
     }
 }

@@ -308,9 +308,10 @@ async fn nothing_leaves_before_what_it_depends_on_is_on_disk() {
     // All four are decided once the second entry is in the journal.
     wait_until(&engine.disk, |state| state.tip == 2);
     for pending in [&mut first, &mut read, &mut refusal, &mut second] {
-        assert!(!is_ready(pending));
+        assert!(!is_ready(pending), "nobody is answered before the disk has it");
     }
-    assert!(engine.readers.0.lock().unwrap().is_empty());
+    let readers = engine.readers.0.lock().unwrap().clone();
+    assert!(readers.is_empty(), "nobody reads before the disk has it");
     engine.disk.change(|state| state.allowed = 1);
     assert_eq!(first.await.map(Unclaimed::claim), Ok(1));
     assert_eq!(read.await.map(Unclaimed::claim), Ok(1));
