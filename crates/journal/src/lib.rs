@@ -55,3 +55,11 @@ pub use options::{Options, Preparation};
 pub use reader::Reader;
 pub use real_disk::{RealDisk, RealFile};
 pub use replay::Replayed;
+
+#[cfg(test)]
+mod gate {
+    #[test]
+    fn planted_bugs_are_caught() {
+        planted::gate("journal");
+    }
+}

@@ -27,3 +27,11 @@ mod support;
 
 pub use options::{Advertised, Limits, Options};
 pub use server::serve;
+
+#[cfg(test)]
+mod gate {
+    #[test]
+    fn planted_bugs_are_caught() {
+        planted::gate("kafka");
+    }
+}

@@ -434,7 +434,7 @@ mod tests {
             bytes.put_i32(count as i32);
             bytes.put_bytes(0, count);
             let outcome = Reader::new(bytes.freeze()).array(1, Reader::i8);
-            assert_eq!(outcome.is_ok(), fits);
+            assert_eq!(outcome.is_ok(), fits, "{count} elements fit: {fits}");
         }
     }
 

@@ -43,3 +43,11 @@ pub use handle::{Delivered, Handle, PendingTopics};
 pub use inbox::Principal;
 pub use node::{Limits, Node, NodeGuard, NodeOptions, OpenError};
 pub use published::{PublishedLog, PublishedTopic};
+
+#[cfg(test)]
+mod gate {
+    #[test]
+    fn planted_bugs_are_caught() {
+        planted::gate("node");
+    }
+}

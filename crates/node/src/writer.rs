@@ -221,7 +221,7 @@ fn append<M: Machines, J: Append>(
         let nowhere = BlobAddr { segment: 0, position: 0, length: 0, crc: 0 };
         let addresses = vec![nowhere; encoded.blobs.len()];
         for (op, own) in decision.ops.iter().zip(encoded.split(&addresses)) {
-            machines.apply(journal.tip(), cx.now, op, own, effects);
+            machines.apply(journal.tip(), cx.now, op, own, &mut Effects::default());
         }
     }
     reserved?;

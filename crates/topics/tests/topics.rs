@@ -415,3 +415,8 @@ fn an_op_that_is_not_understood_is_named() {
     let blob = Blob::new(Bytes::from_static(b"x")).bytes().clone();
     assert!(matches!(decode(1, 1, &[], &[blob]), Err(OpError::Malformed { .. })));
 }
+
+#[test]
+fn planted_bugs_are_caught() {
+    planted::gate("topics");
+}

@@ -253,3 +253,8 @@ proptest! {
         prop_assert_eq!(walk.harness.topics.next_due(), None);
     }
 }
+
+#[test]
+fn planted_bugs_are_caught() {
+    planted::gate("topics/walk");
+}

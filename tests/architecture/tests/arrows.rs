@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("architecture", &[]),
     ("checker", &[]),
     ("torture", &["checker"]),
+    ("planted", &["base"]),
 ];
 
 /// Crates that must not be named by the pure ones: they do I/O or look at clocks.

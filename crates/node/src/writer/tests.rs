@@ -329,7 +329,8 @@ async fn a_full_disk_refuses_writes_and_serves_reads() {
     engine.disk.allow_all();
     engine.disk.full.store(true, Ordering::SeqCst);
     assert_eq!(engine.ask(Ask::Add(1)).await, Err(Error::Full));
-    assert_eq!(engine.ask(Ask::Read).await, Ok(0));
+    let read = engine.ask(Ask::Read).await;
+    assert_eq!(read, Ok(0), "what was refused has left no trace");
     engine.disk.full.store(false, Ordering::SeqCst);
     assert_eq!(engine.ask(Ask::Add(1)).await, Ok(1));
     engine.stop();

@@ -37,3 +37,8 @@ fn scripts() {
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
+
+#[test]
+fn planted_bugs_are_caught() {
+    planted::gate("workflows");
+}
