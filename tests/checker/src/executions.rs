@@ -8,7 +8,7 @@ mod routes;
 mod tasks;
 mod timers;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::finding::{Invariant, Report};
 use crate::history::{History, Op, Reached};
@@ -100,6 +100,8 @@ pub(crate) struct Executions<'a> {
     pub(crate) runs: HashMap<&'a str, Run<'a>>,
     /// Runs of each workflow id, in their order.
     pub(crate) of_workflow: HashMap<&'a str, Vec<&'a str>>,
+    /// Workflows of which events may wait, without an id, for a workflow task to end.
+    pub(crate) held_back: HashSet<&'a str>,
     /// What the last look was told is not there: workflow ids and runs.
     pub(crate) absent: HashMap<&'a str, OpId>,
 }
@@ -120,6 +122,8 @@ impl<'a> Executions<'a> {
         for run in all.runs.values().filter(|run| !run.events.is_empty()) {
             ids_are_whole(run, report);
         }
+        let held_back = all.runs.values().filter(|run| run.may_hold_back());
+        all.held_back = held_back.map(|run| run.workflow_id).collect();
         all.order_runs();
         all
     }
@@ -227,22 +231,27 @@ impl<'a> Executions<'a> {
 
     /// By the time of the first run of a chain, then along the chain.
     fn order_runs(&mut self) {
-        for runs in self.of_workflow.values_mut() {
-            let mut places: HashMap<&str, (i64, usize)> = HashMap::new();
-            for first in runs.iter() {
-                let (mut depth, mut run) = (0, *first);
-                let start_us = loop {
-                    let started = self.runs.get(run).and_then(Run::started);
-                    match started {
-                        Some((_, Some(from))) if depth <= runs.len() => {
-                            (depth, run) = (depth + 1, from)
-                        }
-                        Some((seen, _)) => break seen.event.at_us,
-                        None => break i64::MAX,
-                    }
-                };
-                places.insert(first, (start_us, depth));
+        let mut places: HashMap<&str, (i64, usize)> = HashMap::with_capacity(self.runs.len());
+        for run in self.runs.keys() {
+            // Back to the first run, or to one whose place is known.
+            let (mut chain, mut run) = (Vec::new(), *run);
+            let (start_us, mut depth) = loop {
+                if let Some(known) = places.get(run) {
+                    break *known;
+                }
+                chain.push(run);
+                match self.runs.get(run).and_then(Run::started) {
+                    Some((_, Some(from))) if chain.len() <= self.runs.len() => run = from,
+                    Some((seen, _)) => break (seen.event.at_us, 0),
+                    None => break (i64::MAX, 0),
+                }
+            };
+            for run in chain.into_iter().rev() {
+                depth += 1;
+                places.insert(run, (start_us, depth));
             }
+        }
+        for runs in self.of_workflow.values_mut() {
             runs.sort_by_key(|run| places[run]);
         }
     }

@@ -196,7 +196,7 @@ pub(super) fn signals_happen_once(
             });
             continue;
         }
-        let held_back = all.runs_of(workflow_id).any(Run::may_hold_back);
+        let held_back = all.held_back.contains(workflow_id);
         let missing_counts = history.last_look.is_some() && !held_back;
         meant.judge(
             &format!("workflow {workflow_id}: signal {} with value {value}", meant.name),
@@ -224,7 +224,7 @@ pub(super) fn ends_are_there(all: &Executions<'_>, history: &History<'_>, report
         };
         let there =
             all.runs_of(workflow_id).any(|run| run.events().any(|it| is_it(&it.event.kind)));
-        let held_back = all.runs_of(workflow_id).any(Run::may_hold_back);
+        let held_back = all.held_back.contains(workflow_id.as_str());
         if !there && (terminates || !held_back) {
             report.find(Invariant::E2, [op.id], || {
                 format!("workflow {workflow_id}: {what} was acknowledged and is not in the history")
