@@ -9,6 +9,7 @@ mod gate;
 mod group;
 mod handover;
 mod held;
+mod mailbox;
 mod successor;
 #[path = "../support/mod.rs"]
 mod support;
