@@ -67,7 +67,7 @@ fn wall() -> Timestamp {
 }
 
 /// The arithmetic, apart from the clocks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slewed {
     time: Timestamp,
     /// Elapsed microseconds that were too few for a correction of one.
@@ -136,6 +136,60 @@ impl Clock for ManualClock {
 
     fn start(&mut self, last_entry: Timestamp) {
         self.0.fetch_max(last_entry.0, Ordering::SeqCst);
+    }
+}
+
+/// [`SystemClock`] on clocks that are set by hand: for tests and simulations of a wall clock that
+/// jumps. Clones share the hands, and each keeps its own time.
+#[derive(Clone, Debug)]
+pub struct SteeredClock {
+    hands: Arc<Hands>,
+    last_monotonic: i64,
+    time: Slewed,
+}
+
+#[derive(Debug)]
+struct Hands {
+    monotonic: AtomicI64,
+    wall: AtomicI64,
+}
+
+impl SteeredClock {
+    /// Both clocks stand still; the wall clock shows `wall`.
+    pub fn new(wall: Timestamp) -> SteeredClock {
+        let hands = Hands { monotonic: AtomicI64::new(0), wall: AtomicI64::new(wall.0) };
+        SteeredClock { hands: Arc::new(hands), last_monotonic: 0, time: Slewed::new(wall) }
+    }
+
+    /// Time passes, on both clocks.
+    pub fn advance(&self, d: Duration) {
+        let micros = i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
+        self.hands.monotonic.fetch_add(micros, Ordering::SeqCst);
+        self.hands.wall.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    /// Somebody sets the wall clock, by so many microseconds.
+    pub fn jump(&self, micros: i64) {
+        self.hands.wall.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp(self.hands.wall.load(Ordering::SeqCst))
+    }
+}
+
+impl Clock for SteeredClock {
+    fn now(&mut self) -> Timestamp {
+        let monotonic = self.hands.monotonic.load(Ordering::SeqCst);
+        let elapsed = u64::try_from(monotonic - self.last_monotonic).unwrap_or(0);
+        self.last_monotonic = monotonic;
+        let wall = self.wall();
+        self.time.pass(Duration::from_micros(elapsed), wall)
+    }
+
+    fn start(&mut self, last_entry: Timestamp) {
+        self.last_monotonic = self.hands.monotonic.load(Ordering::SeqCst);
+        self.time = Slewed::new(self.wall().max(last_entry));
     }
 }
 

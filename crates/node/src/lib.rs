@@ -34,7 +34,7 @@ mod route_pump;
 mod supervision;
 mod writer;
 
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, ManualClock, SteeredClock, SystemClock};
 pub use committer::OnFailure;
 pub use crash_point::{CrashPoint, LastWords};
 pub use entropy::SystemEntropy;

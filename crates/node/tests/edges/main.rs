@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod asks;
+mod clock;
 mod gate;
 mod group;
 mod handover;
