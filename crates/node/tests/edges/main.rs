@@ -10,6 +10,7 @@ mod gate;
 mod group;
 mod handover;
 mod held;
+mod limits;
 mod mailbox;
 mod successor;
 #[path = "../support/mod.rs"]
