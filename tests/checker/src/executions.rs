@@ -164,7 +164,7 @@ impl<'a> Executions<'a> {
             _ => None,
         });
         let emits: HashMap<_, _> = emits.collect();
-        let known = history.last_look.is_some() || self.runs.is_empty();
+        let known = history.last_look.is_some() || !history.ops.iter().any(Op::is_of_workflows);
         move |record| {
             let emit = record.value.and_then(|value| emits.get(&value));
             let same =

@@ -33,6 +33,21 @@ impl<'a> Op<'a> {
         self.answer().is_some()
     }
 
+    /// Whether it is a request of Temporal's protocol.
+    pub(crate) fn is_of_workflows(&self) -> bool {
+        !matches!(
+            self.call,
+            Call::Send { .. }
+                | Call::Poll { .. }
+                | Call::ReadLog(_)
+                | Call::EndOffset(_)
+                | Call::StartOffset(_)
+                | Call::DeleteRecords(_)
+                | Call::Commit { .. }
+                | Call::FetchCommitted { .. }
+        )
+    }
+
     /// It may have been done.
     pub(crate) fn possible(&self) -> bool {
         !matches!(self.result, Some(Outcome::Fail(_)))

@@ -229,6 +229,14 @@ fn without_a_last_look_nothing_is_said_to_be_missing() {
 }
 
 #[test]
+fn without_a_last_look_a_workflow_may_have_sent_it() {
+    good(|s| {
+        s.ask(1, signal("q2", 2), done());
+        s.ask(2, poll(), ok(Answer::Records(records(&[77]))));
+    });
+}
+
+#[test]
 fn what_was_looked_at_is_counted() {
     let mut story = Story::new();
     story.ask(1, send(1), sent(0));

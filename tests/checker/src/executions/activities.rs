@@ -31,7 +31,12 @@ pub(super) fn end_once(run: &Run<'_>, report: &mut Report) {
         report.look(Invariant::E4);
         if !maximum.contains_key(&scheduled) || !ended.insert(scheduled) {
             report.find(Invariant::E4, [seen.by], || {
-                format!("{}: event {} ends the activity of event {scheduled}, which has ended or was never scheduled", run.name(), seen.event.id)
+                format!(
+                    "{}: event {} ends the activity of event {scheduled}, which has \
+                     ended or was never scheduled",
+                    run.name(),
+                    seen.event.id
+                )
             });
         }
     }
@@ -206,7 +211,11 @@ fn attempts_have_causes(
         let most = timeouts.map(|timeouts| 1 + failures.count() as i64 + timeouts);
         if most.is_some_and(|most| i64::from(*attempt) > most) {
             report.find(Invariant::E4, [op.id], || {
-                format!("{what}: attempt {attempt} was handed out, and failures and time-outs explain {} at most", most.unwrap_or(0))
+                format!(
+                    "{what}: attempt {attempt} was handed out, and failures and \
+                     time-outs explain {} at most",
+                    most.unwrap_or(0)
+                )
             });
         }
         let maximum = activity.maximum_attempts;
@@ -244,11 +253,19 @@ fn accepted_is_there(
         let other = activity.started.is_some_and(|started| started != *attempt);
         if wrong || other && activity.end.is_some() {
             report.find(Invariant::E4, [op.id], || {
-                format!("{what}: attempt {attempt} was accepted as {end:?}, the history says {:?} of attempt {:?}", activity.end.map(|it| &it.event.kind), activity.started)
+                format!(
+                    "{what}: attempt {attempt} was accepted as {end:?}, the history \
+                     says {:?} of attempt {:?}",
+                    activity.end.map(|it| &it.event.kind),
+                    activity.started
+                )
             });
         } else if activity.end.is_none() && must_be_there(run, op, history) {
             report.find(Invariant::E4, [op.id], || {
-                format!("{what}: attempt {attempt} was accepted as {end:?} and the history does not say so")
+                format!(
+                    "{what}: attempt {attempt} was accepted as {end:?} and the \
+                     history does not say so"
+                )
             });
         }
     }

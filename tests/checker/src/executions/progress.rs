@@ -52,7 +52,10 @@ pub(super) fn nothing_waits_for_ever(
         let invariant = no_task(run, &waits);
         report.find(invariant, [due.by, by], || {
             let state = match waits.task {
-                Task::Scheduled(id) => format!("its workflow task (event {id}) was never started"),
+                Task::Scheduled(id) => format!(
+                    "its workflow task (event {id}) was \
+                     never started"
+                ),
                 Task::Started(id) => {
                     format!("its workflow task (started by event {id}) never ended")
                 }
@@ -172,7 +175,11 @@ fn as_described(run: &Run<'_>, waits: &Waits<'_>, report: &mut Report) {
     if let Some(activity_id) = unknown.map(|it| it.activity_id.as_str()).or(missing.map(|it| it.1))
     {
         report.find(Invariant::E6, [described.op, by], || {
-            format!("{}: history and description do not agree on whether activity {activity_id} is open", run.name())
+            format!(
+                "{}: history and description do not agree on whether activity \
+                 {activity_id} is open",
+                run.name()
+            )
         });
     }
     let task = matches!(waits.task, Task::Scheduled(_) | Task::Started(_) | Task::Again);

@@ -49,7 +49,8 @@ impl Meant<'_> {
         } else if found < certain && missing_counts {
             report.find(Invariant::E2, self.ids(), || {
                 format!(
-                    "{what} was acknowledged {certain} time(s) and is in the history {found} times"
+                    "{what} was acknowledged {certain} time(s) and is in the history \
+                     {found} times"
                 )
             });
         }
@@ -76,7 +77,10 @@ pub(super) fn starts_happen_once(all: &Executions<'_>, history: &History<'_>, re
             let (first, by) = *told.entry((workflow_id, request_id)).or_insert((run_id, op.id));
             if first != run_id {
                 report.find(Invariant::E2, [by, op.id], || {
-                    format!("workflow {workflow_id}: one start (request {request_id}) was answered with run {first} and with run {run_id}")
+                    format!(
+                        "workflow {workflow_id}: one start (request {request_id}) \
+                         was answered with run {first} and with run {run_id}"
+                    )
                 });
             }
         }
@@ -107,7 +111,10 @@ pub(super) fn starts_happen_once(all: &Executions<'_>, history: &History<'_>, re
             .any(|(op, _)| matches!(op.answer(), Some(Answer::Started { started: true, .. })));
         if last_look && own && found == 0 && all.was_read(workflow_id) {
             report.find(Invariant::E2, meant.ids(), || {
-                format!("workflow {workflow_id}: the start with value {value} was acknowledged and no run has it")
+                format!(
+                    "workflow {workflow_id}: the start with value {value} was \
+                     acknowledged and no run has it"
+                )
             });
         }
     }
@@ -227,7 +234,10 @@ pub(super) fn ends_are_there(all: &Executions<'_>, history: &History<'_>, report
         let held_back = all.held_back.contains(workflow_id.as_str());
         if !there && (terminates || !held_back) {
             report.find(Invariant::E2, [op.id], || {
-                format!("workflow {workflow_id}: {what} was acknowledged and is not in the history")
+                format!(
+                    "workflow {workflow_id}: {what} was acknowledged and is not in \
+                     the history"
+                )
             });
         }
     }
@@ -258,7 +268,10 @@ pub(super) fn refusals_name_what_is(
                     all.runs.get(run_id.as_str()).is_some_and(|it| it.workflow_id == workflow_id);
                 if !there {
                     report.find(Invariant::Named, [op.id], || {
-                        format!("workflow {workflow_id}: a start was refused because run {run_id} is there, and it is not")
+                        format!(
+                            "workflow {workflow_id}: a start was refused because \
+                             run {run_id} is there, and it is not"
+                        )
                     });
                 }
             }
@@ -269,7 +282,10 @@ pub(super) fn refusals_name_what_is(
                 report.look(Invariant::Named);
                 if let Some(run) = open_all_the_time(all, workflow_id, op, &known, history) {
                     report.find(Invariant::Named, [op.id], || {
-                        format!("workflow {workflow_id} was said not to be found while run {run} was open")
+                        format!(
+                            "workflow {workflow_id} was said not to be found while \
+                             run {run} was open"
+                        )
                     });
                 }
             }

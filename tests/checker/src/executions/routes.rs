@@ -148,7 +148,13 @@ fn in_order(all: &Executions<'_>, route: &Route, log: &Log<'_>, report: &mut Rep
             let before = reached.insert((topic, partition), offset);
             if let Some(before) = before.filter(|before| *before > offset) {
                 report.find(Invariant::B1, [seen.by], || {
-                    format!("route {}: {} got {topic}/{partition} offset {offset} (event {}) after offset {before}", route.name, run.name(), seen.event.id)
+                    format!(
+                        "route {}: {} got {topic}/{partition} offset {offset} \
+                         (event {}) after offset {before}",
+                        route.name,
+                        run.name(),
+                        seen.event.id
+                    )
                 });
             }
         }

@@ -16,7 +16,12 @@ pub(super) fn end_once(run: &Run<'_>, report: &mut Report) {
             Kind::WorkflowTaskScheduled { attempt } => {
                 if attempt == 0 || attempt > 1 && !failed_before {
                     report.find(Invariant::E4, [seen.by], || {
-                        format!("{}: event {} schedules attempt {attempt} of a workflow task that has not failed", run.name(), seen.event.id)
+                        format!(
+                            "{}: event {} schedules attempt {attempt} of a workflow \
+                             task that has not failed",
+                            run.name(),
+                            seen.event.id
+                        )
                     });
                 }
                 continue;
@@ -39,7 +44,12 @@ pub(super) fn end_once(run: &Run<'_>, report: &mut Report) {
         };
         if !ended.insert(scheduled) || started != 0 && !is_started(started) {
             report.find(Invariant::E4, [seen.by], || {
-                format!("{}: event {} ends the workflow task of event {scheduled}, which has ended or was not started by event {started}", run.name(), seen.event.id)
+                format!(
+                    "{}: event {} ends the workflow task of event {scheduled}, \
+                     which has ended or was not started by event {started}",
+                    run.name(),
+                    seen.event.id
+                )
             });
         }
     }
@@ -91,7 +101,11 @@ fn one_is_accepted(run: Option<&Run<'_>>, started: i64, ops: &[&Op<'_>], report:
     });
     if run.last.is_some() && !in_history {
         report.find(Invariant::E4, [done.id], || {
-            format!("{}: a worker's answer to the task of event {started} was accepted and is not in the history", run.name())
+            format!(
+                "{}: a worker's answer to the task of event {started} was accepted \
+                 and is not in the history",
+                run.name()
+            )
         });
     }
 }
@@ -166,7 +180,10 @@ pub(super) fn not_to_two(
         let Some(other) = last.insert(attempt, op) else { continue };
         if !history.disturbed(other.invoked.min(op.invoked), op.returned) {
             report.find(Invariant::E4, [other.id, op.id], || {
-                format!("{what}: attempt {attempt} was handed to two workers, and nothing had happened to either")
+                format!(
+                    "{what}: attempt {attempt} was handed to two workers, and \
+                     nothing had happened to either"
+                )
             });
         }
     }

@@ -165,14 +165,18 @@ fn starts_do_not_go_back(log: &Log<'_>, history: &History<'_>, report: &mut Repo
         };
         if *start > asked && !facts.is_some_and(lost) {
             report.find(Invariant::L6, [op.id], || {
-                format!("{topic}/{partition}: the log starts at {start}, and nobody asked to delete beyond {asked}")
+                format!(
+                    "{topic}/{partition}: the log starts at {start}, and nobody \
+                     asked to delete beyond {asked}"
+                )
             });
         }
         let before = starts.get(&(topic.as_str(), *partition)).and_then(|it| it.before(op.invoked));
         if let Some((reached, by)) = before.filter(|(reached, _)| reached > start) {
             report.find(Invariant::L6, [by, op.id], || {
                 format!(
-                    "{topic}/{partition}: the log started at {reached} and starts at {start} later"
+                    "{topic}/{partition}: the log started at {reached} and starts at \
+                     {start} later"
                 )
             });
         }

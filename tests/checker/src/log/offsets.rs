@@ -62,7 +62,10 @@ fn what_was_seen_is_there(
         if !deleted && !inside && !acked {
             report.find(Invariant::L2, [seen.by, last.by], || {
                 let (start, end) = (last.start, last.end);
-                format!("{topic}/{partition}: the record at offset {offset} was read and is gone: the log is {start}..{end} in the end")
+                format!(
+                    "{topic}/{partition}: the record at offset {offset} was read \
+                     and is gone: the log is {start}..{end} in the end"
+                )
             });
         }
     }
@@ -90,7 +93,11 @@ pub(super) fn acknowledged_offsets_rise(log: &Log<'_>, report: &mut Report) {
             let Some((other, by)) = reached.before(send.op.invoked) else { continue };
             if other > *offset && owners.get(&by) != Some(&send.producer) {
                 report.find(Invariant::L2, [by, send.op.id], || {
-                    format!("{}/{}: value {} got offset {offset} although offset {other} had been acked before it was sent", name.0, name.1, send.value)
+                    format!(
+                        "{}/{}: value {} got offset {offset} although offset \
+                         {other} had been acked before it was sent",
+                        name.0, name.1, send.value
+                    )
                 });
             }
         }

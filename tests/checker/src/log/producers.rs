@@ -28,7 +28,10 @@ pub(super) fn no_value_twice(log: &Log<'_>, report: &mut Report) {
             if let Some(((topic, partition), offset)) = places.first() {
                 report.find(Invariant::Refused, ops(), || {
                     let why = why(sends[0]);
-                    format!("value {value} was refused ({why}) and is at {topic}/{partition} offset {offset}")
+                    format!(
+                        "value {value} was refused ({why}) and is at \
+                         {topic}/{partition} offset {offset}"
+                    )
                 });
             }
             continue;
@@ -36,7 +39,11 @@ pub(super) fn no_value_twice(log: &Log<'_>, report: &mut Report) {
         let unlimited = possible.clone().any(|send| send.delivery == Delivery::Repeated);
         if !unlimited && places.len() > attempts {
             report.find(Invariant::L3, ops(), || {
-                format!("value {value} was sent {attempts} time(s) and is in the log {} times: {places:?}", places.len())
+                format!(
+                    "value {value} was sent {attempts} time(s) and is in the log {} \
+                     times: {places:?}",
+                    places.len()
+                )
             });
         }
     }
@@ -103,7 +110,8 @@ fn swapped(
 ) {
     report.find(Invariant::L4, [by, send.op.id], || {
         format!(
-            "{topic}/{partition}: producer {} sent value {} later and finds it at offset {offset}, before its own record at {other}",
+            "{topic}/{partition}: producer {} sent value {} later and finds it at \
+             offset {offset}, before its own record at {other}",
             send.producer, send.value
         )
     });

@@ -42,7 +42,10 @@ fn acked_is_there(
             return report.find(Invariant::L1, [id, seen.by], || {
                 let (value, digest) = (send.value, send.digest);
                 let there = content(seen.record);
-                format!("value {value} (digest {digest:x}) was acked at {topic}/{partition} offset {offset}, where readers see {there}")
+                format!(
+                    "value {value} (digest {digest:x}) was acked at \
+                     {topic}/{partition} offset {offset}, where readers see {there}"
+                )
             });
         }
     }
@@ -53,7 +56,11 @@ fn acked_is_there(
     }
     let (start, end) = (last.start, last.end);
     report.find(Invariant::L1, [id, last.by], || {
-        format!("value {} was acked at {topic}/{partition} offset {offset} and is lost: the log is {start}..{end} in the end", send.value)
+        format!(
+            "value {} was acked at {topic}/{partition} offset {offset} and is lost: \
+             the log is {start}..{end} in the end",
+            send.value
+        )
     });
 }
 
@@ -73,7 +80,11 @@ pub(super) fn polls_skip_nothing(log: &Log<'_>, history: &History<'_>, report: &
                 continue;
             };
             report.find(Invariant::L1, [op.id], || {
-                format!("a reader was taken from offset {before} to {}: the record at {missed} was passed over", place(record))
+                format!(
+                    "a reader was taken from offset {before} to {}: the record at \
+                     {missed} was passed over",
+                    place(record)
+                )
             });
         }
     }
