@@ -1,7 +1,8 @@
 //! Reads a segment frame by frame and hands its entries on.
 //!
 //! A frame whose CRCs are right but which is not in its turn (LSN, epochs) can only come from a
-//! defect, so it is refused as damage and never cut.
+//! defect, so it is refused as damage and never cut. The one exception is a frame of an earlier
+//! boot epoch: see `is_stale`.
 
 use crate::format::{FRAMES_START, padded};
 use crate::frame::{Epochs, HEADER_BYTES, Header, Kind, Place, TABLE_LINE_BYTES};
@@ -67,7 +68,8 @@ pub(crate) fn replay_segment<F: DiskFile>(
 ) -> Result<(SegmentEnd, u32), Error> {
     let mut position = FRAMES_START;
     loop {
-        let Some(frame) = read_frame(window, segment, position)? else {
+        let frame = read_frame(window, segment, position)?;
+        let Some(frame) = frame.filter(|frame| !is_stale(&frame.header, progress)) else {
             return Ok((SegmentEnd::Open(position), position));
         };
         // Planted: what nothing proves to have been synced is torn.
@@ -111,6 +113,14 @@ fn is_proven<F: DiskFile>(
         }
         place.position += padded(u64::from(HEADER_BYTES) + u64::from(header.length)) as u32;
     }
+}
+
+/// Whether a frame is of an earlier boot epoch than the one before it: the rest of a torn group,
+/// which a start has cut, in vain: the sync of its zeros failed, a later start was shown them
+/// nevertheless and believed them, wrote behind its boot frame, and the power went. Such a frame was
+/// never durable with what is before it now; it counts as no frame.
+fn is_stale(header: &Header, progress: &Progress) -> bool {
+    header.boot_epoch < progress.epochs.boot_epoch
 }
 
 /// The frame at `position`, if there is a valid one.
