@@ -1,23 +1,61 @@
 //! What is in the directory at start: which segments there are, that none is missing, and that
 //! their names are durable.
+//!
+//! Refuses: a gap, a segment of another journal, a born journal without its first segment, and
+//! files that are none of a journal's.
 
 use crate::disk::read_full;
+use crate::real_disk::LOCK;
 use crate::segment::{self, PREPARING_SUFFIX, SegmentHeader};
-use crate::{Disk, Error};
+use crate::{Disk, Error, version};
+
+/// What the directory holds.
+pub(crate) struct Survey {
+    /// The journal was born: there is a first segment, and a boot frame in it.
+    pub(crate) born: bool,
+    /// Headers of all segments, in order.
+    pub(crate) headers: Vec<SegmentHeader>,
+}
 
 /// Removes what an interrupted preparation left, and reads the headers of all segments, in order.
-pub(crate) fn survey<D: Disk>(disk: &D) -> Result<Vec<SegmentHeader>, Error> {
+pub(crate) fn survey<D: Disk>(disk: &D) -> Result<Survey, Error> {
     let names = disk.list().map_err(Error::io("list", &disk.describe("")))?;
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+        return Err(Error::Unknown { file: disk.describe(unknown) });
+    }
+    let born = names.iter().any(|name| name == version::NAME);
+    if born {
+        version::check(disk)?;
+    }
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment::number_of(name)).collect();
     numbers.sort_unstable();
+    if born && numbers.is_empty() {
+        return Err(missing(disk, 1));
+    }
     for name in names.iter().filter(|name| name.ends_with(PREPARING_SUFFIX)) {
         disk.remove(name).map_err(Error::io("remove", &disk.describe(name)))?;
     }
-    if numbers.is_empty() {
-        return Ok(Vec::new());
+    if !numbers.is_empty() {
+        // A kill between rename and sync leaves a name that is visible and not durable.
+        disk.sync_dir().map_err(Error::io("sync the directory", &disk.describe("")))?;
     }
-    // A kill between rename and sync leaves a name that is visible and not durable.
-    disk.sync_dir().map_err(Error::io("sync the directory", &disk.describe("")))?;
+    Ok(Survey { born, headers: read_headers(disk, &numbers)? })
+}
+
+/// Whether the journal itself, or the system, puts files of this name here. Another one may be
+/// part of a newer format, a misnamed segment of a backup, or show that the directory is a wrong one.
+fn is_known(name: &str) -> bool {
+    let prepared = name.strip_suffix(PREPARING_SUFFIX);
+    name == LOCK
+        || name == version::NAME
+        || name == version::TEMPORARY
+        || segment::number_of(name).is_some()
+        || prepared.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        || name == "lost+found"
+        || name.starts_with('.')
+}
+
+fn read_headers<D: Disk>(disk: &D, numbers: &[u32]) -> Result<Vec<SegmentHeader>, Error> {
     for (number, due) in numbers.iter().zip(1..) {
         if *number != due {
             return Err(missing(disk, due));
@@ -25,9 +63,9 @@ pub(crate) fn survey<D: Disk>(disk: &D) -> Result<Vec<SegmentHeader>, Error> {
     }
     let mut headers: Vec<SegmentHeader> = Vec::with_capacity(numbers.len());
     for number in numbers {
-        let header = read_header(disk, number)?;
+        let header = read_header(disk, *number)?;
         if headers.first().is_some_and(|first| first.salt != header.salt) {
-            return Err(damaged(disk, number, "this segment belongs to another journal"));
+            return Err(damaged(disk, *number, "this segment belongs to another journal"));
         }
         headers.push(header);
     }

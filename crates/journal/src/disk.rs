@@ -42,8 +42,27 @@ pub trait DiskFile: Send + Sync + 'static {
     }
     /// Reads at most `into.len()` bytes; fewer at the end of the file, or as the system likes.
     fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize>;
-    /// Writes all of `slices`, one after the other.
-    fn write_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> io::Result<()>;
+    /// Writes `slices`, one after the other, or as much of them as the system likes; says how many
+    /// bytes. Nothing is written only if there is no room.
+    fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize>;
+    /// Writes all of `slices`, one after the other. Goes on after a short write; after an error
+    /// it is not known what is there.
+    fn write_all_at(&self, mut slices: &mut [IoSlice<'_>], mut position: u64) -> io::Result<()> {
+        // Empty slices at the front would make a write of nothing look like a full disk.
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            match self.write_at(slices, position) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    position += count as u64;
+                    IoSlice::advance_slices(&mut slices, count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
     /// Makes sure that the first `bytes` bytes can be written without running out of room. Leaves
     /// the length alone.
     fn allocate(&self, bytes: u64) -> io::Result<()>;

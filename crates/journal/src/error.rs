@@ -40,6 +40,12 @@ pub enum Error {
         /// The file.
         file: String,
     },
+    /// A file the journal knows nothing of. Move it away, or use another directory.
+    #[error("{file} is no file of a journal; move it away, or use another data directory")]
+    Unknown {
+        /// The file.
+        file: String,
+    },
     /// The replaying side refused an entry.
     #[error("entry {lsn} at offset {offset} of {file} cannot be replayed: {source}")]
     Replay {

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! LOCK                  locked by the process that has the journal open
-//! VERSION               "unstable 1\n"; another content is refused
+//! VERSION               "unstable 1\n"; another content is refused. Written last at birth, after
+//!                       the first boot frame is synced: where it is, there is a segment 1
 //! 0000000001.segment    segments, numbered from 1 without a gap
 //! 0000000002.segment    the next one, prepared ahead: its header, then zeros
 //! 0000000003.preparing  being made; removed at the next start
@@ -12,6 +13,7 @@
 //!
 //! A segment gets its name by a rename after its header is synced, and the directory is synced
 //! before a frame is written to it. So a `.segment` file without a valid header is damage.
+//! A file of any other name is refused, but for hidden ones and `lost+found`.
 //!
 //! # Segment
 //!
@@ -85,6 +87,28 @@
 //! later segment, then what was at x had been durable: this is damage, and is refused. Otherwise x
 //! is where a power cut tore the last, unacknowledged group: the rest of the segment is
 //! overwritten with zeros and synced, before the boot frame goes to x.
+//!
+//! # What is proven, and what is not
+//!
+//! Once a frame is on disk that was written after an entry had been durable, damage to that entry is
+//! told apart from a torn tail: it is refused by file and offset, and never cut. Such a frame is the
+//! next group, or the seal that follows `idle_seal` after the last one, or the next boot or close
+//! frame. What this leaves out, and what therefore looks like a torn tail and is cut with a warning in
+//! the log:
+//!
+//! * damage to the last group before its seal is written. (The power cut itself is no such damage:
+//!   what was acknowledged was synced.)
+//! * damage to an entry **and** to every frame behind it, for example one bad sector that holds
+//!   both the last group and its seal, or a segment that lost its end and all later segments'
+//!   frames.
+//! * a device that tears a sector of 512 bytes, or that forgets or exchanges what it said it had
+//!   synced, at the very end of the journal. Elsewhere this is refused like any damage.
+//! * files of two copies of the same journal that lived on separately, mixed in one directory
+//!   so that LSNs and boot epochs fit together: a copy has the salt of its original.
+//!
+//! A disk whose sync has failed is another matter: the process ends, and what was not acknowledged
+//! may or may not be there afterwards. If the power goes later, frames of a torn group that was cut
+//! in vain may come to light behind newer ones. Their boot epoch tells them: they count as torn.
 //!
 //! The last group read has no proof that its sync ever succeeded: after a failed fsync Linux may
 //! keep serving pages that never reached the disk. So its bytes are written once more and synced.

@@ -44,6 +44,7 @@ mod segments;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod version;
 mod window;
 
 pub use appender::{Appender, Entry, Full};

@@ -1,7 +1,7 @@
 //! Opening: read everything, tell a torn tail from damage, make the end certain, sync a boot frame.
 
 use crate::cut::{self, Range};
-use crate::directory;
+use crate::directory::{self, Survey};
 use crate::encode::{GroupBuffer, GroupFacts};
 use crate::format::{FRAMES_START, HEADER_BYTES};
 use crate::frame::{Epochs, Header, Kind, Place};
@@ -12,7 +12,7 @@ use crate::scan::{Remains, scan};
 use crate::segment::{self, SegmentHeader};
 use crate::segments::{Provide, Segments};
 use crate::window::Window;
-use crate::{Appender, Committer, Disk, Error, Options, Reader};
+use crate::{Appender, Committer, Disk, Error, Options, Reader, version};
 use base::Lsn;
 use base::planted::{self, Bug};
 use std::sync::Arc;
@@ -43,8 +43,11 @@ pub fn open<D: Disk>(
 ) -> Result<Opened<D>, Error> {
     options.check()?;
     let disk = Arc::new(disk);
-    let mut headers = directory::survey(&*disk)?;
+    let Survey { born, mut headers } = directory::survey(&*disk)?;
     let (end, progress) = read_all(&*disk, &headers, replay)?;
+    if born && progress.epochs.boot_epoch == 0 {
+        return Err(unborn(&*disk));
+    }
     settle(&*disk, &end, &progress)?;
     drop_misfits(&*disk, &mut headers, end.tail.segment, options.segment_bytes)?;
     let salt = headers.first().map_or_else(|| disk.salt(), |first| first.salt);
@@ -55,7 +58,19 @@ pub fn open<D: Disk>(
     }
     segments.provide(end.tail.segment)?;
     let (tail, epochs) = boot(&segments, &end, &progress, options.segment_bytes)?;
+    if !born {
+        version::record(&*disk)?;
+    }
     assemble(disk, segments, options, tail, epochs, progress.lsn)
+}
+
+/// The error for a born journal without its first frame.
+fn unborn<D: Disk>(disk: &D) -> Error {
+    Error::Damaged {
+        file: disk.describe(&segment::file_name(1)),
+        offset: FRAMES_START.into(),
+        reason: format!("no valid frame, but {} proves that there was one", version::NAME),
+    }
 }
 
 /// Where the journal ends.

@@ -3,6 +3,11 @@
 //!
 //! Invariant: positions are given out under the queue's lock, in the order in which they are
 //! written. A seal takes its position only while the queue is empty.
+//!
+//! All of it is behind mutexes, and each condition is changed under the mutex its waiters hold. The
+//! one value read without is `durable`, which only the committer writes, only upwards, and which is
+//! published with release and acquire after the sync. So there is no interleaving here for a model
+//! checker to explore that the mutexes do not rule out.
 
 use crate::Error;
 use crate::appender::Entry;

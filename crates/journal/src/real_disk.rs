@@ -1,19 +1,17 @@
 //! A directory of a real file system, locked against a second process.
 //!
-//! Refuses: a directory another process has open, and one whose `VERSION` it does not know.
+//! Refuses: a directory another process has open.
 
 use crate::{Disk, DiskFile, Error};
 use rustix::fs::FallocateFlags;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-const LOCK: &str = "LOCK";
-const VERSION: &str = "VERSION";
-const VERSION_TEMPORARY: &str = "VERSION.preparing";
-const VERSION_TEXT: &str = "unstable 1\n";
+/// Name of the file that is locked. What is in it does not matter.
+pub(crate) const LOCK: &str = "LOCK";
 
 /// A locked directory.
 #[derive(Debug)]
@@ -30,34 +28,7 @@ impl RealDisk {
         let name = directory.display().to_string();
         create_durably(&directory).map_err(Error::io("create directory", &name))?;
         let lock = lock(&directory)?;
-        let disk = RealDisk { directory, _lock: lock };
-        disk.check_version()?;
-        Ok(disk)
-    }
-
-    fn check_version(&self) -> Result<(), Error> {
-        let path = self.path(VERSION);
-        match fs::read(&path) {
-            Ok(found) if found == VERSION_TEXT.as_bytes() => Ok(()),
-            Ok(found) => Err(Error::Version {
-                directory: self.directory.display().to_string(),
-                found: String::from_utf8_lossy(found.get(..64).unwrap_or(&found)).trim().into(),
-                known: VERSION_TEXT.trim(),
-            }),
-            // A lost file is made again: each segment's header names its format, too.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.write_version().map_err(Error::io("write", &path.display().to_string()))
-            }
-            Err(error) => Err(Error::io("read", &path.display().to_string())(error)),
-        }
-    }
-
-    fn write_version(&self) -> io::Result<()> {
-        let mut file = File::create(self.path(VERSION_TEMPORARY))?;
-        file.write_all(VERSION_TEXT.as_bytes())?;
-        file.sync_all()?;
-        // The name is synced with the first segment's. Lost before that, it is made again.
-        self.rename(VERSION_TEMPORARY, VERSION)
+        Ok(RealDisk { directory, _lock: lock })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -105,9 +76,8 @@ impl Disk for RealDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for found in fs::read_dir(&self.directory)? {
-            if let Ok(name) = found?.file_name().into_string() {
-                names.push(name);
-            }
+            // A name that is not UTF-8 is none of ours; changed it is not, either.
+            names.push(found?.file_name().to_string_lossy().into_owned());
         }
         Ok(names)
     }
@@ -162,21 +132,8 @@ impl DiskFile for RealFile {
         self.0.read_at(into, position)
     }
 
-    fn write_all_at(&self, mut slices: &mut [IoSlice<'_>], mut position: u64) -> io::Result<()> {
-        // Empty slices at the front would make a write of nothing look like a full disk.
-        IoSlice::advance_slices(&mut slices, 0);
-        while !slices.is_empty() {
-            match rustix::io::pwritev(&self.0, slices, position) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    position += count as u64;
-                    IoSlice::advance_slices(&mut slices, count);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+    fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwritev(&self.0, slices, position)?)
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {

@@ -2,52 +2,34 @@
 //!
 //! * A write is visible at once, and durable after `sync_data` of its file. A name is visible at
 //!   once, and durable after `sync_dir`.
-//! * [`SimDisk::crash`] gives the disk as it may be after a power cut: of what was not synced, all,
-//!   nothing, some whole writes or some sectors of 512 bytes are there. Names are lost from the
-//!   latest change backwards, as journaling file systems do.
+//! * [`SimDisk::crash_with`] gives the disk as it may be after a power cut: of what was not synced,
+//!   all, nothing, some writes, some sectors of 512 bytes, the beginnings of writes, or the later
+//!   writes and not the earlier ones are there; a file may have gained length without its bytes;
+//!   names are lost in order or one by one. What is assumed is written in [`Loss`], [`NameLoss`]
+//!   and [`Gained`].
 //! * [`SimDisk::restart`] gives the disk as it is after the process was killed: nothing visible is
 //!   lost.
-//! * After a failed `sync_data` the bytes stay visible, but no later sync makes them durable.
-//!   This is what Linux does.
-//! * Every call that changes something is counted, and the n-th can be made to fail, once or for
-//!   ever.
+//! * After a failed `sync_data` the bytes stay visible, but no later sync makes them durable, and
+//!   other openings of the file learn of it at their next sync. This is what Linux does. The same
+//!   goes for names after a failed `sync_dir`, which is stricter than Linux: there the file system
+//!   goes read-only.
+//! * Every call that changes something is counted, and any can be made to fail, to do half, or to
+//!   be the last one the machine carries out. A hook may decide at each call, and take its time.
+
+mod crash;
+mod fault;
+mod names;
+mod state;
+
+pub use crash::{Crash, Gained, Loss, NameLoss, SECTOR_BYTES};
+pub use fault::{Call, CallKind, Fault, Hook};
 
 use crate::{Disk, DiskFile};
-use base::{Entropy, SeededEntropy};
-use std::collections::BTreeMap;
+use fault::error_of;
+use names::NameChange;
+use state::{Node, State};
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Writes are atomic in units of this, and no larger ones.
-pub const SECTOR_BYTES: usize = 512;
-
-/// What happens to that which was not synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// All of it is there.
-    Nothing,
-    /// Nothing of it is there.
-    Everything,
-    /// Each write is there or not.
-    Writes,
-    /// Each sector of each write is there or not.
-    Sectors,
-}
-
-impl Loss {
-    /// All kinds.
-    pub const ALL: [Loss; 4] = [Loss::Nothing, Loss::Everything, Loss::Writes, Loss::Sectors];
-}
-
-/// What happens at a chosen call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The call fails; of a write half is done. Later calls work.
-    Error(ErrorKind),
-    /// The machine stops: this call and all later ones fail. A write of this call may be there or
-    /// not.
-    Stop,
-}
 
 /// A directory in memory. Clones are the same directory.
 #[derive(Clone, Default)]
@@ -57,36 +39,10 @@ pub struct SimDisk {
 
 /// An open file of a [`SimDisk`].
 pub struct SimFile {
-    state: Arc<Mutex<State>>,
+    disk: SimDisk,
     node: usize,
-}
-
-#[derive(Clone, Default)]
-struct State {
-    nodes: Vec<Node>,
-    names: BTreeMap<String, usize>,
-    synced_names: BTreeMap<String, usize>,
-    /// `names` after each change that is not synced.
-    unsynced_names: Vec<BTreeMap<String, usize>>,
-    room_bytes: Option<u64>,
-    cannot_allocate: bool,
-    salt: u64,
-    calls: u64,
-    fault: Option<(u64, Fault)>,
-}
-
-#[derive(Clone, Default)]
-struct Node {
-    visible: Vec<u8>,
-    synced: Vec<u8>,
-    unsynced: Vec<(usize, Vec<u8>)>,
-    allocated: u64,
-}
-
-impl Node {
-    fn used(&self) -> u64 {
-        self.allocated.max(self.visible.len() as u64)
-    }
+    /// Failed syncs this opening knows of.
+    seen: Mutex<u64>,
 }
 
 impl SimDisk {
@@ -107,9 +63,29 @@ impl SimDisk {
         self.locked().cannot_allocate = true;
     }
 
+    /// Refuses every call that changes something, or takes them again.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.locked().read_only = read_only;
+    }
+
+    /// Whether every call that changes something is refused.
+    pub fn is_read_only(&self) -> bool {
+        self.locked().read_only
+    }
+
+    /// Has a read give no more than this at once.
+    pub fn set_read_bytes_max(&self, bytes: Option<usize>) {
+        self.locked().read_bytes_max = bytes;
+    }
+
     /// Calls so far that changed something, or tried to.
     pub fn calls(&self) -> u64 {
         self.locked().calls
+    }
+
+    /// Reads so far.
+    pub fn reads(&self) -> u64 {
+        self.locked().reads
     }
 
     /// Has call number `call`, counted from 0, go wrong.
@@ -117,28 +93,21 @@ impl SimDisk {
         self.locked().fault = Some((call, fault));
     }
 
+    /// Has `hook` asked at each call, reads included. A hook stays over crashes and restarts.
+    pub fn set_hook(&self, hook: Option<Hook>) {
+        self.locked().hook = hook;
+    }
+
     /// The disk as it is after a power cut now. This one stays as it is.
     pub fn crash(&self, loss: Loss, seed: u64) -> SimDisk {
-        let entropy = SeededEntropy::new(seed);
+        let (names, gained) = (NameLoss::LatestFirst, Gained::Nothing);
+        self.crash_with(Crash { loss, names, gained, seed })
+    }
+
+    /// The same, with a choice of everything that can be lost or found.
+    pub fn crash_with(&self, crash: Crash) -> SimDisk {
         let mut state = self.locked().clone();
-        for node in &mut state.nodes {
-            let mut left = std::mem::take(&mut node.synced);
-            for (position, bytes) in std::mem::take(&mut node.unsynced) {
-                keep_some(&mut left, position, &bytes, loss, &entropy);
-            }
-            node.visible.clone_from(&left);
-            node.synced = left;
-        }
-        let lost = match loss {
-            Loss::Nothing => 0,
-            Loss::Everything => state.unsynced_names.len(),
-            Loss::Writes | Loss::Sectors => below(&entropy, state.unsynced_names.len() + 1),
-        };
-        let kept = state.unsynced_names.len() - lost;
-        state.unsynced_names.truncate(kept);
-        state.names = state.unsynced_names.pop().unwrap_or(state.synced_names);
-        state.unsynced_names.clear();
-        state.synced_names = state.names.clone();
+        state.crash(crash);
         SimDisk::revived(state)
     }
 
@@ -177,54 +146,70 @@ impl SimDisk {
 
     fn revived(mut state: State) -> SimDisk {
         state.calls = 0;
+        state.reads = 0;
         state.fault = None;
+        state.stopped = false;
         SimDisk { state: Arc::new(Mutex::new(state)) }
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {
-        locked(&self.state)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl State {
-    /// Counts a call; says what goes wrong with it.
-    fn call(&mut self) -> Option<Fault> {
-        let call = self.calls;
-        self.calls += 1;
-        match self.fault? {
-            (due, Fault::Stop) if call >= due => Some(Fault::Stop),
-            (due, fault) if call == due => Some(fault),
-            _ => None,
+    /// Counts a call and asks what goes wrong with it.
+    fn call(
+        &self,
+        kind: CallKind,
+        file: &str,
+    ) -> io::Result<(MutexGuard<'_, State>, Option<Fault>)> {
+        let mut state = self.locked();
+        let number = state.next_number(kind);
+        let said = match state.hook.clone() {
+            None => None,
+            Some(hook) => {
+                drop(state);
+                let said = hook(Call { number, kind, file });
+                state = self.locked();
+                said
+            }
+        };
+        let fault = state.fault_of(number, kind, said)?;
+        Ok((state, fault))
+    }
+
+    /// The same for a call that is done whole or not at all.
+    fn change(
+        &self,
+        kind: CallKind,
+        file: &str,
+        change: impl FnOnce(&mut State) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let (mut state, fault) = self.call(kind, file)?;
+        match fault {
+            None | Some(Fault::Short) => change(&mut state),
+            Some(Fault::Error(_) | Fault::Stop) => {
+                if kind == CallKind::SyncDirectory && !state.stopped {
+                    state.unsynced_names.clear();
+                }
+                fault.map_or(Ok(()), |fault| Err(error_of(fault)))
+            }
+            Some(fault @ (Fault::LateError(_) | Fault::StopAfter)) => {
+                change(&mut state)?;
+                Err(error_of(fault))
+            }
         }
     }
 
-    fn call_or_fail(&mut self) -> io::Result<()> {
-        self.call().map_or(Ok(()), |fault| Err(error_of(fault)))
+    fn file(&self, node: usize) -> SimFile {
+        let seen = Mutex::new(self.locked().nodes[node].failed_syncs);
+        SimFile { disk: self.clone(), node, seen }
     }
 
-    fn free_bytes(&self) -> u64 {
-        let used: u64 = self.names.values().map(|node| self.nodes[*node].used()).sum();
-        self.room_bytes.map_or(u64::MAX, |room| room.saturating_sub(used))
-    }
-
-    fn names_changed(&mut self) {
-        let names = self.names.clone();
-        self.unsynced_names.push(names);
-    }
-
-    /// Makes sure that a file of `bytes` has room.
-    fn claim(&mut self, node: usize, bytes: u64) -> io::Result<()> {
-        let more = bytes.saturating_sub(self.nodes[node].used());
-        if more > self.free_bytes() {
-            return Err(ErrorKind::StorageFull.into());
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, node: usize, position: usize, bytes: &[u8]) {
-        let node = &mut self.nodes[node];
-        put(&mut node.visible, position, bytes);
-        node.unsynced.push((position, bytes.to_vec()));
+    /// The name of a file now; nothing if it has none.
+    fn name_of(&self, node: usize) -> String {
+        let state = self.locked();
+        let named = state.names.iter().find(|(_, named)| **named == node);
+        named.map(|(name, _)| name.clone()).unwrap_or_default()
     }
 }
 
@@ -236,46 +221,47 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<SimFile> {
-        let mut state = self.locked();
-        state.call_or_fail()?;
-        if state.names.contains_key(name) {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-        let node = state.nodes.len();
-        state.nodes.push(Node::default());
-        state.names.insert(name.into(), node);
-        state.names_changed();
-        Ok(SimFile { state: Arc::clone(&self.state), node })
+        let mut made = 0;
+        self.change(CallKind::Create, name, |state| {
+            if state.names.contains_key(name) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            made = state.nodes.len();
+            state.nodes.push(Node::default());
+            state.change_names(NameChange::Made { name: name.into(), node: made });
+            Ok(())
+        })?;
+        Ok(self.file(made))
     }
 
     fn open(&self, name: &str) -> io::Result<SimFile> {
         let node = self.locked().names.get(name).copied().ok_or(ErrorKind::NotFound)?;
-        Ok(SimFile { state: Arc::clone(&self.state), node })
+        Ok(self.file(node))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut state = self.locked();
-        state.call_or_fail()?;
-        let node = state.names.remove(from).ok_or(ErrorKind::NotFound)?;
-        state.names.insert(to.into(), node);
-        state.names_changed();
-        Ok(())
+        self.change(CallKind::Rename, from, |state| {
+            let node = *state.names.get(from).ok_or(ErrorKind::NotFound)?;
+            state.change_names(NameChange::Renamed { from: from.into(), to: to.into(), node });
+            Ok(())
+        })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut state = self.locked();
-        state.call_or_fail()?;
-        state.names.remove(name).ok_or(ErrorKind::NotFound)?;
-        state.names_changed();
-        Ok(())
+        self.change(CallKind::Remove, name, |state| {
+            if !state.names.contains_key(name) {
+                return Err(ErrorKind::NotFound.into());
+            }
+            state.change_names(NameChange::Removed { name: name.into() });
+            Ok(())
+        })
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        let mut state = self.locked();
-        state.call_or_fail()?;
-        state.synced_names = state.names.clone();
-        state.unsynced_names.clear();
-        Ok(())
+        self.change(CallKind::SyncDirectory, "", |state| {
+            state.sync_names();
+            Ok(())
+        })
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -293,112 +279,43 @@ impl Disk for SimDisk {
 
 impl DiskFile for SimFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(locked(&self.state).nodes[self.node].visible.len() as u64)
+        Ok(self.disk.locked().nodes[self.node].visible.len() as u64)
     }
 
     fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
-        let state = locked(&self.state);
+        let (state, fault) = self.disk.call(CallKind::Read, &self.disk.name_of(self.node))?;
+        if let Some(fault) = fault {
+            return Err(error_of(fault));
+        }
         let from = usize::try_from(position).unwrap_or(usize::MAX);
         let bytes = state.nodes[self.node].visible.get(from..).unwrap_or_default();
-        let count = bytes.len().min(into.len());
+        let most = state.read_bytes_max.unwrap_or(usize::MAX).max(1);
+        let count = bytes.len().min(into.len()).min(most);
         into[..count].copy_from_slice(&bytes[..count]);
         Ok(count)
     }
 
-    fn write_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
+    fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-        let mut state = locked(&self.state);
-        let fault = state.call();
-        state.claim(self.node, position + bytes.len() as u64)?;
-        let position = usize::try_from(position).map_err(|_| ErrorKind::FileTooLarge)?;
-        let done =
-            if matches!(fault, Some(Fault::Error(_))) { bytes.len() / 2 } else { bytes.len() };
-        state.write(self.node, position, &bytes[..done]);
-        fault.map_or(Ok(()), |fault| Err(error_of(fault)))
+        let (mut state, fault) = self.disk.call(CallKind::Write, &self.disk.name_of(self.node))?;
+        state.write(self.node, &bytes, position, fault)
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
-        let mut state = locked(&self.state);
-        state.call_or_fail()?;
-        if state.cannot_allocate {
-            return Err(ErrorKind::Unsupported.into());
-        }
-        state.claim(self.node, bytes)?;
-        let node = &mut state.nodes[self.node];
-        node.allocated = node.allocated.max(bytes);
-        Ok(())
+        self.disk.change(CallKind::Allocate, &self.disk.name_of(self.node), |state| {
+            if state.cannot_allocate {
+                return Err(ErrorKind::Unsupported.into());
+            }
+            state.claim(self.node, bytes)?;
+            let node = &mut state.nodes[self.node];
+            node.allocated = node.allocated.max(bytes);
+            Ok(())
+        })
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut state = locked(&self.state);
-        match state.call() {
-            // The machine stops before anything is known to be on disk: the crash decides.
-            Some(Fault::Stop) => return Err(error_of(Fault::Stop)),
-            Some(fault) => {
-                state.nodes[self.node].unsynced.clear();
-                return Err(error_of(fault));
-            }
-            None => {}
-        }
-        let node = &mut state.nodes[self.node];
-        for (position, bytes) in std::mem::take(&mut node.unsynced) {
-            put(&mut node.synced, position, &bytes);
-        }
-        Ok(())
+        let (mut state, fault) = self.disk.call(CallKind::Sync, &self.disk.name_of(self.node))?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        state.sync(self.node, &mut seen, fault)
     }
-}
-
-fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn error_of(fault: Fault) -> io::Error {
-    match fault {
-        Fault::Error(kind) => kind.into(),
-        Fault::Stop => io::Error::other("the simulated machine has stopped"),
-    }
-}
-
-/// Writes `bytes` at `position`; what lies between becomes zeros.
-fn put(contents: &mut Vec<u8>, position: usize, bytes: &[u8]) {
-    let end = position + bytes.len();
-    if contents.len() < end {
-        contents.resize(end, 0);
-    }
-    contents[position..end].copy_from_slice(bytes);
-}
-
-/// Carries out what is left of an unsynced write after a crash.
-fn keep_some(
-    contents: &mut Vec<u8>,
-    position: usize,
-    bytes: &[u8],
-    loss: Loss,
-    entropy: &SeededEntropy,
-) {
-    match loss {
-        Loss::Nothing => put(contents, position, bytes),
-        Loss::Everything => {}
-        Loss::Writes => {
-            if below(entropy, 2) == 0 {
-                put(contents, position, bytes);
-            }
-        }
-        Loss::Sectors => {
-            let mut start = 0;
-            while start < bytes.len() {
-                // Sectors are counted from the beginning of the file, not of the write.
-                let length = SECTOR_BYTES - (position + start) % SECTOR_BYTES;
-                let end = bytes.len().min(start + length);
-                if below(entropy, 2) == 0 {
-                    put(contents, position + start, &bytes[start..end]);
-                }
-                start = end;
-            }
-        }
-    }
-}
-
-fn below(entropy: &SeededEntropy, bound: usize) -> usize {
-    (entropy.next_u64() % bound as u64) as usize
 }
