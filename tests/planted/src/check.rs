@@ -33,14 +33,14 @@ const fn check(
 #[rustfmt::skip]
 pub const CHECKS: &[Check] = &[
 
-    check(Bug::AckBeforeFsync, "journal", "tests::crash::whatever_was_acknowledged_survives_a_power_cut_at_every_call", "what was seen once stays", 1),
+    check(Bug::AckBeforeFsync, "journal", "tests::crash::whatever_was_acknowledged_survives_a_power_cut_here_and_there", "what was seen once stays", 1),
     check(Bug::AckBeforeFsync, "node/facts", "whenever_the_power_goes_nothing_acknowledged_is_lost", "an acknowledged record is gone", 1),
-    check(Bug::SkipDirectoryFsync, "journal", "tests::crash::whatever_was_acknowledged_survives_a_power_cut_at_every_call", "what was seen once stays", 1),
+    check(Bug::SkipDirectoryFsync, "journal", "tests::crash::whatever_was_acknowledged_survives_a_power_cut_here_and_there", "what was seen once stays", 1),
     check(Bug::SkipDirectoryFsync, "node/facts", "whenever_the_power_goes_nothing_acknowledged_is_lost", "an acknowledged record is gone", 1),
     check(Bug::RetryFailedFsync, "journal", "tests::crash::after_an_error_the_committer_does_nothing_more", "a failed call is not made again", 1),
     check(Bug::DropLastGroupOnRecovery, "journal", "tests::crash::the_same_script_makes_the_same_calls_and_bytes", "what was committed is there after a restart", 1),
     check(Bug::DropLastGroupOnRecovery, "node/facts", "whenever_the_power_goes_nothing_acknowledged_is_lost", "an acknowledged record is gone", 1),
-    check(Bug::TornTailServed, "journal", "tests::damage::junk_behind_the_cut_changes_nothing", "the blob's CRC does not match", 1),
+    check(Bug::TornTailServed, "journal", "tests::tail::t5_junk_behind_the_cut_changes_nothing", "the blob's CRC does not match", 1),
     check(Bug::MiddleDamageCutAsTail, "journal", "tests::damage::a_sealed_group_is_proven_and_damage_to_it_refused", "damage of what was durable is refused", 1),
     check(Bug::ReuseOffsetAfterRestart, "topics", "a_producers_last_five_batches_are_remembered", "resuming changes no fact", 1),
     check(Bug::ReuseOffsetAfterRestart, "node/facts", "acknowledged_records_survive_a_power_cut", "an offset names one record for ever", 1),

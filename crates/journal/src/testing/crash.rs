@@ -8,6 +8,7 @@ use super::names::NameChange;
 use super::state::{Node, State, put};
 use base::{Entropy, SeededEntropy};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Writes are atomic in units of this, and no larger ones.
 pub const SECTOR_BYTES: usize = 512;
@@ -89,11 +90,15 @@ impl State {
     /// Loses what the crash takes.
     pub(super) fn crash(&mut self, crash: Crash) {
         let entropy = SeededEntropy::new(crash.seed);
-        let old: Vec<Vec<u8>> = match crash.gained {
+        let old: Vec<Arc<Vec<u8>>> = match crash.gained {
             Gained::Recycled => self.nodes.iter().map(|node| node.synced.clone()).collect(),
             _ => Vec::new(),
         };
         for node in &mut self.nodes {
+            if node.unsynced.is_empty() {
+                node.visible = Arc::clone(&node.synced);
+                continue;
+            }
             lose_bytes(node, crash, &old, &entropy);
         }
         let changes = std::mem::take(&mut self.unsynced_names);
@@ -102,30 +107,35 @@ impl State {
     }
 }
 
-fn lose_bytes(node: &mut Node, crash: Crash, old: &[Vec<u8>], entropy: &SeededEntropy) {
+fn lose_bytes(node: &mut Node, crash: Crash, old: &[Arc<Vec<u8>>], entropy: &SeededEntropy) {
     let writes = std::mem::take(&mut node.unsynced);
-    let mut left = std::mem::take(&mut node.synced);
+    let left = Arc::make_mut(&mut node.synced);
     let grows_to = writes.iter().map(|(position, bytes)| position + bytes.len()).max();
     if crash.gained != Gained::Nothing
         && let Some(end) = grows_to.filter(|end| *end > left.len())
     {
         let start = left.len();
         left.resize(end, 0);
-        fill(&mut left, start, crash.gained, old, entropy);
+        fill(left, start, crash.gained, old, entropy);
     }
     let first = match crash.loss {
         Loss::Backwards => below(entropy, writes.len() + 1),
         _ => 0,
     };
     for (position, bytes) in &writes[first..] {
-        keep_some(&mut left, *position, bytes, crash.loss, entropy);
+        keep_some(left, *position, bytes, crash.loss, entropy);
     }
-    node.visible.clone_from(&left);
-    node.synced = left;
+    node.visible = Arc::clone(&node.synced);
 }
 
 /// What lies in freshly allocated blocks, from `start` on.
-fn fill(left: &mut [u8], start: usize, gained: Gained, old: &[Vec<u8>], entropy: &SeededEntropy) {
+fn fill(
+    left: &mut [u8],
+    start: usize,
+    gained: Gained,
+    old: &[Arc<Vec<u8>>],
+    entropy: &SeededEntropy,
+) {
     let sectors = start / SECTOR_BYTES..left.len().div_ceil(SECTOR_BYTES);
     for sector in sectors {
         let from = (sector * SECTOR_BYTES).max(start);

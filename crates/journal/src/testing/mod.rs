@@ -124,13 +124,14 @@ impl SimDisk {
     /// What is in a file; nothing if there is none.
     pub fn contents(&self, name: &str) -> Vec<u8> {
         let state = self.locked();
-        state.names.get(name).map(|node| state.nodes[*node].visible.clone()).unwrap_or_default()
+        state.names.get(name).map(|node| state.nodes[*node].visible.to_vec()).unwrap_or_default()
     }
 
     /// Puts a file there, durably, as damage or a backup would.
     pub fn replace(&self, name: &str, contents: Vec<u8>) {
         let mut state = self.locked();
-        let node = Node { synced: contents.clone(), visible: contents, ..Node::default() };
+        let contents = Arc::new(contents);
+        let node = Node { synced: Arc::clone(&contents), visible: contents, ..Node::default() };
         let number = state.nodes.len();
         state.nodes.push(node);
         state.names.insert(name.into(), number);

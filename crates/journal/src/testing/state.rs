@@ -5,6 +5,7 @@ use super::fault::{CallKind, Fault, Hook, error_of};
 use super::names::NameChange;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 #[derive(Clone, Default)]
 pub(super) struct State {
@@ -25,11 +26,11 @@ pub(super) struct State {
     pub(super) stopped: bool,
 }
 
-/// A file, whatever it is called.
+/// A file, whatever it is called. Its bytes are shared between disks until they differ.
 #[derive(Clone, Default)]
 pub(super) struct Node {
-    pub(super) visible: Vec<u8>,
-    pub(super) synced: Vec<u8>,
+    pub(super) visible: Arc<Vec<u8>>,
+    pub(super) synced: Arc<Vec<u8>>,
     pub(super) unsynced: Vec<(usize, Vec<u8>)>,
     pub(super) allocated: u64,
     /// How many syncs have failed. Linux tells each opening once.
@@ -116,7 +117,7 @@ impl State {
             None | Some(Fault::LateError(_) | Fault::Stop | Fault::StopAfter) => bytes.len(),
         };
         let node = &mut self.nodes[node];
-        put(&mut node.visible, position, &bytes[..done]);
+        put(Arc::make_mut(&mut node.visible), position, &bytes[..done]);
         node.unsynced.push((position, bytes[..done].to_vec()));
         match fault {
             None | Some(Fault::Short) => Ok(done),
@@ -149,7 +150,7 @@ impl State {
             return Err(io::Error::other("an earlier write-back has failed"));
         }
         for (position, bytes) in std::mem::take(&mut node.unsynced) {
-            put(&mut node.synced, position, &bytes);
+            put(Arc::make_mut(&mut node.synced), position, &bytes);
         }
         match fault {
             Some(fault @ (Fault::LateError(_) | Fault::StopAfter)) => Err(error_of(fault)),

@@ -4,6 +4,9 @@ use super::*;
 use crate::format::{END_BYTES, FRAMES_START, HEADER_BYTES};
 use crate::{Full, Group};
 
+/// Beside the segments there is one other file.
+const VERSION_BYTES: u64 = 11;
+
 fn blob_entry(bytes: usize) -> Entry {
     Entry { blobs: vec![Blob::new(vec![7; bytes].into())], ..Entry::default() }
 }
@@ -134,7 +137,7 @@ fn the_end_of_a_segment_is_used_to_the_last_byte() {
 fn a_full_disk_refuses_before_appending_and_resumes() {
     let disk = SimDisk::new(1);
     let options = small();
-    disk.set_room_bytes(Some(3 * u64::from(options.segment_bytes)));
+    disk.set_room_bytes(Some(3 * u64::from(options.segment_bytes) + VERSION_BYTES));
     let (mut opened, mut all) = reopen(disk.clone(), options.clone()).unwrap();
     let fill = |opened: &mut Opened<SimDisk>, all: &mut Vec<Seen>| {
         while opened.appender.reserve(1000).is_ok() {
@@ -160,7 +163,7 @@ fn a_full_disk_refuses_before_appending_and_resumes() {
     let (mut opened, seen) = reopen(disk.clone(), options.clone()).unwrap();
     assert_eq!(seen, all);
     assert!(matches!(opened.appender.reserve(1000), Err(Full::Disk { .. })));
-    disk.set_room_bytes(Some(5 * u64::from(options.segment_bytes)));
+    disk.set_room_bytes(Some(5 * u64::from(options.segment_bytes) + VERSION_BYTES));
     fill(&mut opened, &mut all);
     assert_eq!(all.last().unwrap().addresses[0].segment, 5);
     drop(opened);
@@ -173,7 +176,7 @@ fn a_file_system_that_cannot_allocate_is_filled_at_once() {
     let disk = SimDisk::new(1);
     let options = Options { prepare_ahead_bytes: 0, ..small() };
     disk.forbid_allocation();
-    disk.set_room_bytes(Some(2 * u64::from(options.segment_bytes)));
+    disk.set_room_bytes(Some(2 * u64::from(options.segment_bytes) + VERSION_BYTES));
     let (mut opened, mut all) = reopen(disk.clone(), options.clone()).unwrap();
     assert_eq!(disk.contents("0000000001.segment").len(), options.segment_bytes as usize);
     while opened.appender.reserve(500).is_ok() {

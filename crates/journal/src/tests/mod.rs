@@ -1,10 +1,16 @@
 //! Tests of the whole journal. Most run on the simulated disk, with small segments.
 
+mod attacks;
+mod birth;
+mod chains;
 mod crash;
 mod damage;
+mod flips;
 mod life;
 mod random;
 mod real;
+mod script;
+mod tail;
 
 use crate::testing::SimDisk;
 use crate::{Disk, Entry, Error, Opened, Options, Preparation, open};
@@ -20,6 +26,11 @@ struct Seen {
     meta: Vec<u8>,
     blobs: Vec<Bytes>,
     addresses: Vec<BlobAddr>,
+}
+
+/// Whether this is the long run: `LONG=1 cargo test -p journal`.
+fn long() -> bool {
+    std::env::var("LONG").is_ok_and(|value| value == "1")
 }
 
 /// Segments of 24 KiB, so that a few entries fill one.
@@ -63,9 +74,14 @@ fn reopen<D: Disk>(disk: D, options: Options) -> Result<(Opened<D>, Vec<Seen>), 
 
 /// Appends an entry, for which there must be room; says how it must be replayed.
 fn append<D: Disk>(opened: &mut Opened<D>, entry: Entry) -> Seen {
-    let blobs: Vec<Bytes> = entry.blobs.iter().map(|blob| blob.bytes().clone()).collect();
-    let bytes = entry.meta.len() + blobs.iter().map(Bytes::len).sum::<usize>();
+    let bytes = entry.meta.len() + entry.blobs.iter().map(|blob| blob.bytes().len()).sum::<usize>();
     opened.appender.reserve(bytes).unwrap();
+    append_reserved(opened, entry)
+}
+
+/// The same when room has been reserved.
+fn append_reserved<D: Disk>(opened: &mut Opened<D>, entry: Entry) -> Seen {
+    let blobs: Vec<Bytes> = entry.blobs.iter().map(|blob| blob.bytes().clone()).collect();
     let (cause, meta) = (entry.cause, entry.meta.clone());
     let (lsn, addresses) = opened.appender.append(entry);
     Seen { lsn, cause, meta, blobs, addresses }

@@ -23,11 +23,12 @@ fn a_second_opener_is_refused_and_told_where() {
 #[test]
 fn an_unknown_version_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    drop(RealDisk::open(directory.path()).unwrap());
+    let disk = RealDisk::open(directory.path()).unwrap();
+    drop(reopen(disk, small()).unwrap());
     let version = directory.path().join("VERSION");
     assert_eq!(fs::read_to_string(&version).unwrap(), "unstable 1\n");
     fs::write(&version, "2\n").unwrap();
-    let refused = RealDisk::open(directory.path()).unwrap_err();
+    let refused = reopen(RealDisk::open(directory.path()).unwrap(), small()).err().unwrap();
     assert!(matches!(&refused, Error::Version { found, .. } if found == "2"), "{refused}");
 }
 
