@@ -4,6 +4,7 @@ use crate::support::{QUEUE, as_command, queue};
 use node::{Error, Handle};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use temporalio_protos::temporal::api::command::v1::command::Attributes as Do;
 use temporalio_protos::temporal::api::common::v1 as common;
 use temporalio_protos::temporal::api::query::v1::WorkflowQuery;
@@ -179,9 +180,16 @@ pub(crate) fn heartbeat(task: &ActivityTask) -> Ask {
     }))
 }
 
+/// Far more than any of this takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Asks the intent and takes the answer.
 pub(crate) async fn ask(handle: &Handle, ask: Ask) -> Result<Reply, Error> {
-    handle.workflows(ask).await.map(node::Delivered::take)
+    let about = format!("{ask:?}");
+    match tokio::time::timeout(PATIENCE, handle.workflows(ask)).await {
+        Ok(answer) => answer.map(node::Delivered::take),
+        Err(_) => panic!("no answer to {about:.500}"),
+    }
 }
 
 pub(crate) async fn workflow_task(handle: &Handle, poll: Ask) -> WorkflowTask {
