@@ -87,12 +87,17 @@ impl<'a> History<'a> {
     pub(crate) fn new(lines: &'a [Line], report: &mut Report) -> History<'a> {
         let mut order: Vec<(i64, &Line)> = Vec::with_capacity(lines.len());
         let mut history = History { calm_us: i64::MIN, ..History::default() };
+        let mut clocks: HashMap<u32, i64> = HashMap::new();
         for line in lines {
             match line {
                 Line::Declare(declaration) => history.declare(declaration),
-                Line::Invoke { at_us, .. }
-                | Line::Return { at_us, .. }
-                | Line::Effect { at_us, .. }
+                Line::Invoke { op, at_us, .. } | Line::Return { op, at_us, .. } => {
+                    // A wall clock may step back; what one process wrote has an order all the same.
+                    let clock = clocks.entry(op.0).or_insert(i64::MIN);
+                    *clock = (*clock).max(*at_us);
+                    order.push((*clock, line));
+                }
+                Line::Effect { at_us, .. }
                 | Line::Fault { at_us, .. }
                 | Line::Recovered { at_us, .. }
                 | Line::Phase { at_us, .. } => order.push((*at_us, line)),

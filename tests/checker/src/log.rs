@@ -5,7 +5,7 @@ mod offsets;
 mod producers;
 mod records;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::finding::{Invariant, Report};
 use crate::history::{History, Op, Reached};
@@ -72,8 +72,10 @@ pub(crate) struct Log<'a> {
     pub(crate) sends: Vec<Send<'a>>,
     /// Sends of each value, as indexes.
     pub(crate) by_value: HashMap<u64, Vec<usize>>,
-    /// Where readers saw each value.
+    /// Where readers saw each value, foreign topics left out.
     pub(crate) places: HashMap<u64, Vec<(PartitionName<'a>, i64)>>,
+    /// Values that readers saw in foreign topics: dead letters.
+    pub(crate) set_aside: HashSet<u64>,
 }
 
 impl<'a> Log<'a> {
@@ -90,7 +92,10 @@ impl<'a> Log<'a> {
                 last.offsets.sort_unstable();
             }
             for (offset, seen) in &facts.seen {
-                if let Some(value) = seen.record.value {
+                let Some(value) = seen.record.value else { continue };
+                if history.declaration.foreign_topics.iter().any(|topic| topic == name.0) {
+                    log.set_aside.insert(value);
+                } else {
                     log.places.entry(value).or_default().push((*name, *offset));
                 }
             }

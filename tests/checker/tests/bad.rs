@@ -3,7 +3,7 @@
 mod common;
 
 use checker::Invariant::{self, *};
-use checker::{ActivityEnd, Answer, Call, Delivery, Kind, Outcome, Refusal, Status};
+use checker::{ActivityEnd, Answer, Call, Declaration, Delivery, Kind, Outcome, Refusal, Status};
 use common::*;
 
 /// Runs the story; the finding's words must contain `says`.
@@ -718,6 +718,20 @@ fn a_workflow_that_a_record_should_have_started_is_not_there() {
         let call = Call::History { workflow_id: "w".into(), run_id: None };
         s.ask(1, call, Outcome::Fail(Refusal::NotFound));
     });
+}
+
+#[test]
+fn a_record_is_delivered_and_set_aside() {
+    let mut story = Story::with_route();
+    let foreign_topics = vec!["t.dead-letter".into()];
+    let declaration = Declaration { foreign_topics, ..Declaration::default() };
+    story.line(checker::Line::Declare(declaration));
+    story.ask(1, send(1), sent(0));
+    let dead = checker::Record { topic: "t.dead-letter".into(), ..record(0, 1) };
+    story.ask(2, poll(), ok(Answer::Records(vec![dead])));
+    story.calm().log(&[1]);
+    story.run("r1", Events::new(first(9)).then(routed(0, 1)).task().list());
+    judge(&story, B1, "and set aside");
 }
 
 #[test]

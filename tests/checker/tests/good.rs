@@ -3,7 +3,8 @@
 mod common;
 
 use checker::{
-    ActivityEnd, Answer, Call, Delivery, Invariant, Kind, Outcome, PendingActivity, Refusal, Status,
+    ActivityEnd, Answer, Call, Declaration, Delivery, Invariant, Kind, Line, Outcome, Partition,
+    PendingActivity, Refusal, Status,
 };
 use common::*;
 
@@ -199,6 +200,48 @@ fn an_emit_is_one_record() {
     story.run("r1", Events::new(first(1)).task().then(emit(5)).then(published(5, 0)).task().list());
     let report = story.report();
     assert!(report.is_clean() && report.judged(Invariant::B2) == 1, "{report}");
+}
+
+#[test]
+fn a_dead_letter_is_not_lost() {
+    good(|s| {
+        let foreign_topics = vec!["t.dead-letter".into()];
+        s.line(Line::Declare(Declaration { foreign_topics, ..Declaration::default() }));
+        s.ask(1, send(1), sent(0));
+        s.calm().log(&[1]);
+        let dead = checker::Record { topic: "t.dead-letter".into(), ..record(0, 1) };
+        let name = Partition { topic: "t.dead-letter".into(), partition: 0 };
+        let log = Answer::Log { start: 0, end: 1, records: vec![dead] };
+        s.ask(2, Call::ReadLog(name), ok(log));
+        s.run("r1", Events::new(first(9)).task().list());
+    });
+}
+
+#[test]
+fn a_clock_steps_back() {
+    good(|s| {
+        let op = s.invoke(1, send(1));
+        s.now_us -= 500_000;
+        s.settle(op, sent(0));
+    });
+}
+
+#[test]
+fn an_activity_id_is_used_again() {
+    good(|s| {
+        let twice = |s: &mut Story, value| {
+            s.ask(2, poll_activity(), activity_task(1));
+            s.effect();
+            s.ask(2, end_activity(1, ActivityEnd::Completed(Some(value))), done());
+        };
+        twice(s, 8);
+        twice(s, 9);
+        let started = |scheduled| Kind::ActivityStarted { scheduled, attempt: 1 };
+        let events = Events::new(first(1)).task().then(activity(None, 0)).then(started(5));
+        let events = events.then(activity_done(5, 8)).task().then(activity(None, 0));
+        let events = events.then(started(11)).then(activity_done(11, 9)).task();
+        s.calm().run("r1", events.list());
+    });
 }
 
 #[test]

@@ -88,13 +88,25 @@ pub(super) fn accepted_once(all: &Executions<'_>, history: &History<'_>, report:
     if works.is_empty() {
         return;
     }
+    let mut known: HashSet<(&str, &str)> = HashSet::new();
+    let mut again: HashSet<(&str, &str)> = HashSet::new();
+    for run in all.runs.values() {
+        for seen in run.events() {
+            let Kind::ActivityScheduled { activity_id, .. } = &seen.event.kind else { continue };
+            if !known.insert((run.run_id, activity_id)) {
+                again.insert((run.run_id, activity_id));
+            }
+        }
+    }
+    // An activity's id may be used again in a run; then it is not known whose the work was.
+    works.retain(|name, _| !again.contains(name));
     for ((run_id, activity_id), work) in &works {
         let what = format!("run {run_id}: activity {activity_id}");
         work.ends_once(&what, report);
         work.handed_out_right(&what, history, report);
     }
     for run in all.runs.values() {
-        in_history(run, &works, history, report);
+        in_history(run, &works, &again, history, report);
     }
 }
 
@@ -142,17 +154,14 @@ struct Scheduled<'a> {
 fn in_history(
     run: &Run<'_>,
     works: &HashMap<(&str, &str), Work<'_>>,
+    again: &HashSet<(&str, &str)>,
     history: &History<'_>,
     report: &mut Report,
 ) {
     let activities = scheduled(run);
-    let mut uses: HashMap<&str, usize> = HashMap::new();
-    for activity in activities.values() {
-        *uses.entry(activity.activity_id).or_default() += 1;
-    }
     let none = Work::default();
-    // An activity's id may be used again in a run; then it is not known whose the work was.
-    for activity in activities.values().filter(|it| uses[it.activity_id] == 1) {
+    let once = |it: &&Scheduled<'_>| !again.contains(&(run.run_id, it.activity_id));
+    for activity in activities.values().filter(once) {
         let work = works.get(&(run.run_id, activity.activity_id)).unwrap_or(&none);
         let what = format!("{}: activity {}", run.name(), activity.activity_id);
         tasks::never_back(&what, &work.polls, report);

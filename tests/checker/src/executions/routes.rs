@@ -93,18 +93,20 @@ fn one_step(
         (found, _) => (found, 1),
     };
     report.look(Invariant::B1);
+    let dead_letter = record.value.is_some_and(|value| log.set_aside.contains(&value));
     let what = || {
         format!(
             "route {}: {}/{} offset {} for workflow {workflow_id}",
             route.name, record.topic, record.partition, record.offset
         )
     };
-    if found.len() > wanted {
+    if found.len() > wanted || dead_letter && !found.is_empty() {
         return report.find(Invariant::B1, found.iter().map(|seen| seen.by), || {
-            format!("{} was delivered {} times", what(), found.len())
+            let and = if dead_letter { " and set aside" } else { "" };
+            format!("{} was delivered {} times{and}", what(), found.len())
         });
     }
-    if history.last_look.is_none() || found.len() == wanted {
+    if history.last_look.is_none() || found.len() == wanted || dead_letter {
         return;
     }
     if !all.was_read(&workflow_id) && !all.absent.contains_key(workflow_id.as_str()) {
