@@ -54,6 +54,11 @@ impl Process {
         self.child.kill().await.with_context(|| format!("cannot kill {}", self.name))
     }
 
+    /// SIGSTOP: it stands still.
+    pub(crate) fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
     /// SIGTERM: it is asked to end.
     pub(crate) fn ask_to_end(&self) -> Result<()> {
         self.signal(Signal::TERM)

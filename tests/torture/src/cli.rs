@@ -9,6 +9,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client;
+use crate::log;
 use crate::method::{self, Method};
 use crate::report::{self, Outcome};
 
@@ -24,8 +25,14 @@ struct Cli {
 enum Command {
     /// What runs with every change.
     Change(Suite),
-    /// What runs before a release: the same, longer.
-    Long(Suite),
+    /// What runs before a release: the same, longer; appends its figures to the reliability log.
+    Long {
+        #[command(flatten)]
+        suite: Suite,
+        /// Another file than docs/reliability-log.md
+        #[arg(long)]
+        log: Option<PathBuf>,
+    },
     /// One method: the command that repeats a failed run.
     Method {
         /// Which
@@ -99,8 +106,12 @@ async fn run(command: Command) -> Result<bool> {
 
 async fn direct(command: Command) -> Result<bool> {
     match command {
-        Command::Change(suite) => Ok(run_suite(&suite, false).await),
-        Command::Long(suite) => Ok(run_suite(&suite, true).await),
+        Command::Change(suite) => Ok(report::is_good(&run_suite(&suite, false).await)),
+        Command::Long { suite, log } => {
+            let outcomes = run_suite(&suite, true).await;
+            log::append(&log.unwrap_or_else(log::path), &outcomes)?;
+            Ok(report::is_good(&outcomes))
+        }
         Command::Method { method, options, outcome } => {
             let done = method.run(&options).await;
             if let Some(path) = outcome {
@@ -114,16 +125,21 @@ async fn direct(command: Command) -> Result<bool> {
     }
 }
 
-async fn run_suite(suite: &Suite, long: bool) -> bool {
+async fn run_suite(suite: &Suite, long: bool) -> Vec<Outcome> {
     let mut outcomes: Vec<Outcome> = Vec::new();
     let chosen = |method: &Method| suite.only.is_empty() || suite.only.contains(method);
     for method in Method::ALL.into_iter().filter(chosen) {
-        let faults = Some(method.faults(long));
-        outcomes.push(method.run(&method::Options { seed: suite.seed, faults }).await);
+        let (runs, faults) = method.extent(long);
+        for seed in suite.seed..suite.seed + runs {
+            let options = method::Options { seed, faults: Some(faults), inside: false };
+            let outcome = method.run(&options).await;
+            say(&format!("torture: {}\n", outcome.line()));
+            outcomes.push(outcome);
+        }
     }
     let text = if suite.json { report::json(&outcomes) } else { report::table(&outcomes) };
     tell(&text);
-    report::is_good(&outcomes)
+    outcomes
 }
 
 /// What was asked for.

@@ -117,6 +117,11 @@ impl Node {
         self.process.as_mut().context("the node is not running")
     }
 
+    /// The id of the running process.
+    pub(crate) fn id(&mut self) -> Result<u32> {
+        self.process()?.id().context("the node has ended")
+    }
+
     /// Lines of its log that no fault explains.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();

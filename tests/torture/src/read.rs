@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::book::Book;
 use crate::client::record;
-use crate::kafka::{self, GROUPS, LOG, OUTCOMES, TOPICS};
+use crate::kafka::{self, FACTS, GROUPS, LOG, OUTCOMES, TOPICS};
 
 const CALL_MAX: Duration = Duration::from_secs(10);
 const READ_MAX: Duration = Duration::from_secs(60);
@@ -24,7 +24,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Waits until the groups have read what there is; answers what they have not.
 pub(crate) async fn rest(kafka: SocketAddr, until: Instant) -> Result<Vec<String>> {
     let groups = GROUPS.map(|group| (group.to_owned(), vec![LOG, OUTCOMES]));
-    let watchers: Result<Vec<_>> = groups.into_iter().map(|(g, t)| watcher(kafka, g, t)).collect();
+    // A route is a group like any other.
+    let groups = groups.into_iter().chain([(format!("mainstay-route-{FACTS}"), vec![FACTS])]);
+    let watchers: Result<Vec<_>> = groups.map(|(g, t)| watcher(kafka, g, t)).collect();
     let watchers = Arc::new(watchers?);
     let mut look = tokio::time::interval(LOOK);
     loop {

@@ -35,6 +35,25 @@ pub(crate) struct Outcome {
     pub(crate) notes: Vec<String>,
 }
 
+impl Outcome {
+    /// One line, said as soon as it is known.
+    pub(crate) fn line(&self) -> String {
+        let (name, seed) = (&self.method, self.seed);
+        match (&self.not_run, self.failed) {
+            (Some(why), _) => format!("{name} not run: {why}"),
+            (None, 0) => format!("{name} seed {seed}: {} faults, nothing found", self.faults),
+            (None, _) => format!("{name} seed {seed}: {} finding(s)", self.findings.len()),
+        }
+    }
+
+    /// The run broke down.
+    pub(crate) fn failed_by(mut self, error: &anyhow::Error) -> Outcome {
+        self.failed = 1;
+        self.findings.push(format!("{error:#}"));
+        self
+    }
+}
+
 /// Whether nothing was found. What was not run counts neither way.
 pub(crate) fn is_good(outcomes: &[Outcome]) -> bool {
     outcomes.iter().all(|outcome| outcome.failed == 0)

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use checker::{Budgets, Declaration, Fault, Line, Party, Phase};
+use checker::{Budgets, Declaration, Fault, Line, OnClosed, Party, Phase, Route, RouteMode};
 use clap::ValueEnum;
 use tokio::process::Command;
 
 use crate::book::{Book, now_us};
 use crate::child::Process;
 use crate::client::Role;
+use crate::executions::MAILBOX;
+use crate::kafka::FACTS;
 use crate::node::Node;
-use crate::{kafka, read};
+use crate::{executions, kafka, read};
 
 /// The director's number in the histories.
 const DIRECTOR: u32 = 1;
@@ -23,6 +25,18 @@ const DIRECTOR: u32 = 1;
 const FINISH_MAX: Duration = Duration::from_secs(60);
 /// How long the readers may take for the rest.
 const REST_MAX: Duration = Duration::from_secs(60);
+
+/// The route of a run: records with the key K to the workflow `mailbox-K`.
+const CONFIG: &str = r#"
+[[route]]
+name = "facts"
+topics = ["facts"]
+workflow_type = "Mailbox"
+workflow_id = "mailbox-{key}"
+task_queue = "torture"
+signal = "fact"
+task_timeout = "3s"
+"#;
 
 /// See the module's page.
 pub(crate) struct Scene {
@@ -53,8 +67,8 @@ impl Scene {
         let histories = directory.join("histories");
         std::fs::create_dir_all(&histories).context("the directory of the histories")?;
         let book = Arc::new(Book::create(&histories, DIRECTOR)?);
-        book.put(Line::Declare(Declaration { run, budgets: budgets(), ..Declaration::default() }));
-        let node = Node::new(directory, data, "")?;
+        book.put(Line::Declare(declaration(run)));
+        let node = Node::new(directory, data, CONFIG)?;
         let (directory, next_process) = (directory.to_owned(), DIRECTOR + 1);
         let clients = Vec::new();
         let mut scene = Scene { node, directory, book, clients, next_process, seed };
@@ -123,13 +137,19 @@ impl Scene {
     pub(crate) async fn finish(&mut self) -> Result<Vec<String>> {
         self.book.put(Line::Phase { at_us: now_us(), phase: Phase::Calm });
         let kafka = self.node.addresses.kafka;
-        self.end_clients(|role| role != Role::Readers).await?;
-        let unread = read::rest(kafka, Instant::now() + REST_MAX).await?;
+        self.end_clients(Role::begins_work).await?;
+        let until = Instant::now() + REST_MAX;
+        let mut open = executions::Reader::open(&self.histories(), self.node.addresses).await?;
+        // Workflows publish what readers read, and the route starts workflows.
+        let mut unrest = read::rest(kafka, until).await?;
+        unrest.extend(open.rest().await?);
+        unrest.extend(read::rest(kafka, Instant::now() + REST_MAX).await?);
         self.end_clients(|_| true).await?;
         self.book.put(Line::Phase { at_us: now_us(), phase: Phase::Final });
         read::everything(kafka, Arc::clone(&self.book)).await?;
+        open.read(&self.book).await?;
         self.node.stop(FINISH_MAX).await?;
-        Ok(unread.into_iter().chain(self.node.complaints()).collect())
+        Ok(unrest.into_iter().chain(self.node.complaints()).collect())
     }
 
     /// Lets these clients finish what they have begun.
@@ -149,7 +169,17 @@ impl Scene {
     }
 }
 
-/// Two cores are shared by everything: a timer may wait for its turn.
-fn budgets() -> Budgets {
-    Budgets { timer_late_ms: 5_000, ..Budgets::default() }
+/// What the judge has to know of the run.
+fn declaration(run: String) -> Declaration {
+    let route = Route {
+        name: FACTS.to_owned(),
+        topics: vec![FACTS.to_owned()],
+        workflow_id_prefix: MAILBOX.to_owned(),
+        signal: "fact".to_owned(),
+        mode: RouteMode::SignalWithStart,
+        on_closed: OnClosed::Start,
+    };
+    // Two cores are shared by everything: a timer may wait for its turn.
+    let budgets = Budgets { timer_late_ms: 5_000, ..Budgets::default() };
+    Declaration { run, routes: vec![route], budgets, ..Declaration::default() }
 }

@@ -3,6 +3,9 @@
 
 mod producers;
 mod readers;
+mod starters;
+mod worker;
+mod workflows;
 
 pub(crate) use readers::record;
 
@@ -24,6 +27,29 @@ pub(crate) enum Role {
     Producers,
     /// Reads records in consumer groups.
     Readers,
+    /// Starts workflows and signals them.
+    Starters,
+    /// Carries out workflows and activities.
+    Worker,
+}
+
+impl Role {
+    /// The processes of a whole run: 32 producers, 8 readers, 140 jobs, and who carries them out.
+    pub(crate) const CAST: [Role; 8] = [
+        Role::Producers,
+        Role::Producers,
+        Role::Readers,
+        Role::Readers,
+        Role::Starters,
+        Role::Starters,
+        Role::Worker,
+        Role::Worker,
+    ];
+
+    /// Whether it makes work for the others.
+    pub(crate) fn begins_work(self) -> bool {
+        matches!(self, Role::Producers | Role::Starters)
+    }
 }
 
 /// How a client process is started.
@@ -89,5 +115,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     match options.role {
         Role::Producers => producers::run(world).await,
         Role::Readers => readers::run(world).await,
+        Role::Starters => starters::run(world).await,
+        Role::Worker => worker::run(world).await,
     }
 }

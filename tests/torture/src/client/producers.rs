@@ -17,7 +17,7 @@ use crate::kafka::{self, FACTS, LOG, TOPICS};
 use crate::random::Random;
 
 /// A logical producer's time between two bursts; a burst waits for the one before.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(200);
 /// Most records in a burst.
 const BURST: u64 = 4;
 /// One record in so many is for the route.

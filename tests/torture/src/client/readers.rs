@@ -102,7 +102,6 @@ impl Reader {
         }
         let outcome = match result {
             Some(Err(error)) if records.is_empty() => Outcome::Unknown(error.to_string()),
-            _ if records.is_empty() => Outcome::Ok(Answer::Nothing),
             _ => Outcome::Ok(Answer::Records(records)),
         };
         self.world.book.settle(op, outcome);

@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::scene::Scene;
 
 /// The node lives for so long, at least and at most.
-const LIFE: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(1500));
+const LIFE: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(950));
 /// A start takes about so long: one that is to be killed gets this at most.
 const START_MAX: Duration = Duration::from_millis(25);
 /// One kill in so many is followed by one during the start.
@@ -21,15 +21,17 @@ const TWICE_ONCE_IN: u64 = 8;
 /// One kill in so many is followed by one of a client process.
 const CLIENT_ONCE_IN: u64 = 10;
 
-const ROLES: [Role; 4] = [Role::Producers, Role::Producers, Role::Readers, Role::Readers];
-
 /// Does it.
-pub(super) async fn run(directory: &Path, seed: u64, faults: u32) -> Result<Verdict> {
+pub(super) async fn run(
+    directory: &Path,
+    seed: u64,
+    faults: u32,
+    verdict: &mut Verdict,
+) -> Result<()> {
     let mut random = Random::new(seed, 0);
     let name = format!("T3 seed {seed} faults {faults}");
     let data = directory.join("data");
-    let mut scene = Scene::open(directory, data, name, seed, &ROLES).await?;
-    let mut verdict = Verdict::default();
+    let mut scene = Scene::open(directory, data, name, seed, &Role::CAST).await?;
     let mut clients = 0;
     while verdict.faults < faults {
         scene.watch(random.between(LIFE.0, LIFE.1)).await?;
@@ -51,6 +53,5 @@ pub(super) async fn run(directory: &Path, seed: u64, faults: u32) -> Result<Verd
         }
     }
     verdict.notes.push(format!("{clients} client processes were killed and replaced"));
-    conclude(&mut scene, &mut verdict).await?;
-    Ok(verdict)
+    conclude(&mut scene, verdict).await
 }

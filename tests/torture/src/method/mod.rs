@@ -1,23 +1,42 @@
 //! The ways of doing harm, each named as in the plan, and what they have in common: a directory, a
 //! seed, a verdict.
 
+mod cut;
 mod kill;
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use checker::{Answer, Call, Line};
+use checker::{Invariant, Line};
 
 use crate::report::Outcome;
 use crate::scene::Scene;
+use crate::{disk, namespace};
+
+/// The promises that every run with a whole cast must have put to the test.
+const JUDGED: [Invariant; 12] = [
+    Invariant::L1,
+    Invariant::L2,
+    Invariant::L3,
+    Invariant::L4,
+    Invariant::L6,
+    Invariant::E1,
+    Invariant::E2,
+    Invariant::E3,
+    Invariant::E4,
+    Invariant::E7,
+    Invariant::B1,
+    Invariant::B2,
+];
 
 /// A method of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Method {
     /// kill -9 under load
     T3,
+    /// Power cuts under load
+    T4,
 }
 
 /// How a method is run.
@@ -29,6 +48,9 @@ pub(crate) struct Options {
     /// How often harm is done [default: what the budget of a change allows]
     #[arg(long)]
     pub(crate) faults: Option<u32>,
+    /// It is in a namespace of its own already
+    #[arg(long, hide = true)]
+    pub(crate) inside: bool,
 }
 
 /// What a run found.
@@ -42,38 +64,49 @@ pub(crate) struct Verdict {
 
 impl Method {
     /// All of them, in the order in which they are run.
-    pub(crate) const ALL: [Method; 1] = [Method::T3];
+    pub(crate) const ALL: [Method; 2] = [Method::T3, Method::T4];
 
     fn name(self) -> &'static str {
         match self {
             Method::T3 => "T3",
+            Method::T4 => "T4",
         }
     }
 
     fn title(self) -> &'static str {
         match self {
             Method::T3 => "kill -9 under load",
+            Method::T4 => "power cut under load",
         }
     }
 
-    /// Faults that the budget of a change allows, and those of a long run.
-    pub(crate) fn faults(self, long: bool) -> u32 {
+    /// Runs, each with a seed of its own, and faults in each: what the budget of a change allows,
+    /// and a long run.
+    pub(crate) fn extent(self, long: bool) -> (u64, u32) {
         match (self, long) {
-            (Method::T3, false) => 60,
-            (Method::T3, true) => 500,
+            (Method::T3, false) => (1, 60),
+            (Method::T3, true) => (5, 100),
+            (Method::T4, false) => (1, 40),
+            (Method::T4, true) => (5, 40),
         }
+    }
+
+    /// Whether it mounts something, which nobody else is to see.
+    fn needs_mounts(self) -> bool {
+        self == Method::T4
     }
 
     /// Why it cannot be run on this machine, if it cannot.
     fn hindrance(self) -> Option<String> {
         match self {
             Method::T3 => None,
+            Method::T4 => disk::hindrance(),
         }
     }
 
     /// Runs it and tells what became of it.
     pub(crate) async fn run(self, options: &Options) -> Outcome {
-        let faults = options.faults.unwrap_or(self.faults(false));
+        let faults = options.faults.unwrap_or(self.extent(false).1);
         let (seed, name) = (options.seed, self.name());
         let outcome = Outcome {
             method: name.to_owned(),
@@ -90,7 +123,12 @@ impl Method {
             return outcome;
         }
         let begin = Instant::now();
-        let mut outcome = self.judge(seed, faults, outcome).await;
+        let mut outcome = if self.needs_mounts() && !options.inside {
+            let inside = namespace::run(&name.to_lowercase(), seed, faults).await;
+            inside.unwrap_or_else(|error| outcome.failed_by(&error))
+        } else {
+            self.judge(seed, faults, outcome).await
+        };
         outcome.seconds = begin.elapsed().as_secs_f64();
         outcome
     }
@@ -98,17 +136,12 @@ impl Method {
     async fn judge(self, seed: u64, faults: u32, mut outcome: Outcome) -> Outcome {
         let directory = match tempfile::Builder::new().prefix("torture-").tempdir() {
             Ok(directory) => directory,
-            Err(error) => {
-                outcome.failed = 1;
-                outcome.findings.push(format!("no directory for the run: {error}"));
-                return outcome;
-            }
+            Err(error) => return outcome.failed_by(&error.into()),
         };
-        let verdict = self.act(directory.path(), seed, faults).await;
-        let verdict = verdict.unwrap_or_else(|error| Verdict {
-            findings: vec![format!("{error:#}")],
-            ..Verdict::default()
-        });
+        let mut verdict = Verdict::default();
+        if let Err(error) = self.act(directory.path(), seed, faults, &mut verdict).await {
+            verdict.findings.push(format!("{error:#}"));
+        }
         outcome.faults = verdict.faults;
         outcome.requests = verdict.requests;
         outcome.notes = verdict.notes;
@@ -122,9 +155,16 @@ impl Method {
         outcome
     }
 
-    async fn act(self, directory: &Path, seed: u64, faults: u32) -> Result<Verdict> {
+    async fn act(
+        self,
+        directory: &Path,
+        seed: u64,
+        faults: u32,
+        verdict: &mut Verdict,
+    ) -> Result<()> {
         match self {
-            Method::T3 => kill::run(directory, seed, faults).await,
+            Method::T3 => kill::run(directory, seed, faults, verdict).await,
+            Method::T4 => cut::run(directory, seed, faults, verdict).await,
         }
     }
 }
@@ -133,49 +173,28 @@ impl Method {
 async fn conclude(scene: &mut Scene, verdict: &mut Verdict) -> Result<()> {
     verdict.findings.extend(scene.finish().await?);
     verdict.notes.push(format!("slowest start of the node: {:?}", scene.node.slowest_start));
-    let histories = scene.histories();
-    let (requests, found) = tokio::task::spawn_blocking(move || judge(&histories)).await??;
-    verdict.requests = requests;
-    verdict.findings.extend(found);
-    Ok(())
+    judge(&scene.histories(), verdict)
 }
 
-/// Requests in the histories, and what is wrong with them: a record that was acknowledged is where
-/// its producer was told that it is.
-fn judge(histories: &Path) -> Result<(u64, Vec<String>)> {
-    let mut files: Vec<PathBuf> = Vec::new();
+/// Has the histories judged. What was not looked at at all is a finding as well: a run that asks
+/// nothing proves nothing.
+fn judge(histories: &Path, verdict: &mut Verdict) -> Result<()> {
+    let mut lines = Vec::new();
     for entry in histories.read_dir().context("the histories")? {
-        files.push(entry?.path());
+        lines.extend(checker::read(entry?.path())?);
     }
-    let (mut requests, mut sent, mut acked) = (0, HashMap::new(), Vec::new());
-    let mut log = HashMap::new();
-    for file in files {
-        for line in checker::read(&file)? {
-            match line {
-                Line::Invoke { op, call, .. } => {
-                    requests += 1;
-                    if let Call::Send { topic, value, .. } = call {
-                        sent.insert(op, (topic, value));
-                    }
-                }
-                Line::Return { op, result: checker::Outcome::Ok(answer), .. } => match answer {
-                    Answer::Sent { partition, offset: Some(offset) } => {
-                        acked.push((op, partition, offset));
-                    }
-                    Answer::Log { records, .. } => log.extend(
-                        records.into_iter().map(|r| ((r.topic, r.partition, r.offset), r.value)),
-                    ),
-                    _ => {}
-                },
-                _ => {}
-            }
+    let is_request = |line: &&Line| matches!(line, Line::Invoke { .. });
+    verdict.requests = lines.iter().filter(is_request).count() as u64;
+    let report = checker::check(&lines);
+    verdict.findings.extend(report.findings.iter().map(ToString::to_string));
+    for promise in JUDGED {
+        if report.judged(promise) == 0 {
+            verdict
+                .findings
+                .push(format!("{promise:?} was not judged: nothing was asked about it"));
         }
     }
-    let lost = acked.into_iter().filter_map(|(op, partition, offset)| {
-        let (topic, value) = sent.get(&op)?;
-        let found = log.get(&(topic.clone(), partition, offset)).copied().flatten();
-        let lost = found != Some(*value);
-        lost.then(|| format!("{topic}-{partition}@{offset}: {found:?}, acknowledged was {value}"))
-    });
-    Ok((requests, lost.collect()))
+    let judged = report.tallies.iter().map(|(of, tally)| format!("{of:?} {}", tally.judged));
+    verdict.notes.push(format!("judged: {}", judged.collect::<Vec<_>>().join(", ")));
+    Ok(())
 }
