@@ -18,6 +18,9 @@ pub struct Limits {
     pub buffered_bytes: usize,
     /// Bytes that time brings about for one run in one entry, roughly; the rest follows in the next.
     pub expired_bytes: usize,
+    /// Tasks that a worker which shuts down gives back at once; more go back when their sticky
+    /// queue's time is up.
+    pub shutdown_tasks_count: usize,
     /// Queries that wait for the next workflow task of one run. Temporal allows 1; we see no
     /// reason to be that strict.
     pub buffered_queries_count: usize,
@@ -54,6 +57,7 @@ impl Default for Limits {
             buffered_events_count: 1_000,
             buffered_bytes: 8 << 20,
             expired_bytes: 1 << 20,
+            shutdown_tasks_count: 1_000,
             buffered_queries_count: 100,
             suggest_continue_as_new_event_count: 4_096,
             suggest_continue_as_new_bytes: 4 << 20,

@@ -268,7 +268,8 @@ impl Workflows {
         }
     }
 
-    /// The worker's sticky tasks go to the normal queue at once.
+    /// The worker's sticky tasks go to the normal queue at once: not all of very many, they are one
+    /// entry.
     pub(crate) fn decide_shutdown_worker(
         &self,
         request: &service::ShutdownWorkerRequest,
@@ -281,7 +282,7 @@ impl Workflows {
         }
         let key = QueueKey::workflow(namespace, &request.sticky_task_queue);
         let mut planner = self.planner(cx, plan);
-        for task in self.matching.ready(&key) {
+        for task in self.matching.ready(&key).into_iter().take(self.limits.shutdown_tasks_count) {
             let Some(run) = self.runs.get(&task.run()) else { continue };
             let mut tx = Transaction::begin(&mut planner, &run.state);
             tx.run.sticky = None;

@@ -260,6 +260,7 @@ pub(crate) fn limits(words: &Words<'_>) -> Limits {
         signals_per_run_count: words.number("signals", default.signals_per_run_count),
         pending_activities_count: words.number("activities", default.pending_activities_count),
         buffered_bytes: words.number("buffered-bytes", default.buffered_bytes),
+        shutdown_tasks_count: words.number("shutdown", default.shutdown_tasks_count),
         expired_bytes: words.number("expired-bytes", default.expired_bytes),
         history_event_count: words.number("events", default.history_event_count),
         history_bytes: words.number("history-bytes", default.history_bytes),

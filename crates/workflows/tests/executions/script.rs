@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! limits [buffered=N] [buffered-bytes=N] [signals=N] [activities=N] [events=N] [history-bytes=N]
-//!        [suggest=N] [requests=N] [queries=N] [expired-bytes=N]   (begins anew with an empty world)
+//!        [suggest=N] [requests=N] [queries=N] [expired-bytes=N] [shutdown=N]
+//!                                                                 (begins anew with an empty world)
 //! start W [request=R] [reuse=P] [conflict=P] [queue=Q] [type=T] [delay=D] [run-timeout=D]
 //!         [execution-timeout=D] [task-timeout=D] [eager] [as=NAME] [retry policy…]
 //! signal W NAME [input=V] [request=R] [run=N] | signal-with-start W NAME [as start and signal]
