@@ -4,6 +4,19 @@
 //! processes meanwhile. Nothing of the server is used here, neither its code nor its files, so a
 //! mistake of the server cannot be repeated by its judge.
 //!
+//! Whoever writes a history keeps to this, or the judge accuses the innocent:
+//!
+//! * A request is written before its first byte is sent, with the sends of one producer in the
+//!   order in which it sends them; its answer when it is there.
+//! * [`Outcome::Fail`] says "definitely not done". A library that repeats requests by itself may
+//!   turn "done, answer lost" into "not found": that is [`Outcome::Unknown`].
+//! * Values are unique in the run, and readable in what is read. A repetition keeps the value and
+//!   the request id; another request id is another request.
+//! * A process that is started again has another number, and its own file.
+//! * What is done to the node, to clients and to their connections is written too: lateness and
+//!   repetition are judged by it.
+//! * At the end everything is read: [`Phase::Final`] says what.
+//!
 //! The simulation keeps a history in memory ([`Recorder`]); real processes write JSON lines that
 //! survive their own death ([`Writer`], [`read`]).
 

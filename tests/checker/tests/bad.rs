@@ -670,6 +670,18 @@ fn an_open_run_is_not_found() {
     });
 }
 
+/// The end of the run was told before it was durable, and is taken back by the kill.
+#[test]
+fn a_refusal_escapes_before_its_cause_is_durable() {
+    caught(Named, "while run r1 was open", |s| {
+        s.ask(2, poll_workflow(), workflow_task(2, 3, 1));
+        s.ask(1, signal("q2", 2), Outcome::Fail(Refusal::NotFound));
+        s.kill(50);
+        let events = quiet().after_ms(60_000).then(closed(Status::Completed, None));
+        s.calm().run("r1", events.list());
+    });
+}
+
 // The bridge.
 
 #[test]

@@ -254,7 +254,11 @@ pub(super) fn refusals_name_what_is(
     }
     let mut known: HashMap<&str, usize> = HashMap::new();
     for (op, _, answer) in history.answers() {
-        if let Answer::Started { run_id, .. } = answer {
+        if let Answer::Started { run_id, .. }
+        | Answer::Described { run_id, .. }
+        | Answer::History { run_id, .. }
+        | Answer::WorkflowTask { run_id, .. } = answer
+        {
             let since = known.entry(run_id).or_insert(op.returned);
             *since = op.returned.min(*since);
         }
