@@ -134,8 +134,8 @@ impl DiskFile for GateFile {
         self.file.read_at(into, position)
     }
 
-    fn write_all_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
-        self.file.write_all_at(slices, position)
+    fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        self.file.write_at(slices, position)
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
