@@ -184,7 +184,8 @@ struct Value {
     value: u64,
 }
 
-fn value_id(payloads: Option<&Payloads>) -> Option<u64> {
+/// The id that the first payload carries.
+pub(crate) fn value_id(payloads: Option<&Payloads>) -> Option<u64> {
     read(payloads).map(|value: Value| value.value)
 }
 

@@ -13,7 +13,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::book::Book;
-use crate::client::record;
+use crate::client::{committed_offset, record};
 use crate::kafka::{self, FACTS, GROUPS, LOG, OUTCOMES, TOPICS};
 
 const CALL_MAX: Duration = Duration::from_secs(10);
@@ -141,11 +141,7 @@ fn read_committed(kafka: SocketAddr, book: &Book, group: &str) -> Result<()> {
             let mut list = TopicPartitionList::new();
             list.add_partition(topic, partition);
             let list = consumer.committed_offsets(list, CALL_MAX)?;
-            let offset = list.elements().first().and_then(|place| match place.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            });
-            book.settle(op, Outcome::Ok(Answer::Committed(offset)));
+            book.settle(op, Outcome::Ok(Answer::Committed(committed_offset(&list))));
         }
     }
     Ok(())

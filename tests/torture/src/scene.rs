@@ -19,6 +19,8 @@ use crate::kafka::FACTS;
 use crate::node::Node;
 use crate::{executions, kafka, read};
 
+/// The directory of the histories in that of a run.
+pub(crate) const HISTORIES: &str = "histories";
 /// The director's number in the histories.
 const DIRECTOR: u32 = 1;
 /// How long clients may take for what they have begun, once they are told to stop.
@@ -64,7 +66,7 @@ impl Scene {
         seed: u64,
         roles: &[Role],
     ) -> Result<Scene> {
-        let histories = directory.join("histories");
+        let histories = directory.join(HISTORIES);
         std::fs::create_dir_all(&histories).context("the directory of the histories")?;
         let book = Arc::new(Book::create(&histories, DIRECTOR)?);
         book.put(Line::Declare(declaration(run)));
@@ -82,7 +84,7 @@ impl Scene {
 
     /// Where the histories are.
     pub(crate) fn histories(&self) -> PathBuf {
-        self.directory.join("histories")
+        self.directory.join(HISTORIES)
     }
 
     /// A fault begins; to be called before it is done.

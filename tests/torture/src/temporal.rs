@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use checker::{Answer, Outcome, PendingActivity, Refusal, Status as RunStatus};
 use prost_types::Timestamp;
+use temporalio_client::callback_based::CallbackBasedGrpcService;
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::tonic::{Code, Request, Status};
 use temporalio_client::{
@@ -31,7 +32,10 @@ const CONNECT_PACE: Duration = Duration::from_millis(50);
 const PAGE: i32 = 500;
 
 /// A connection to the node; waits for one that is not up yet.
-pub(crate) async fn connect(address: SocketAddr) -> Result<Connection> {
+async fn connect(
+    address: SocketAddr,
+    through: Option<CallbackBasedGrpcService>,
+) -> Result<Connection> {
     let target = Url::parse(&format!("http://{address}"))?;
     let mut pace = tokio::time::interval(CONNECT_PACE);
     let mut attempt = 1;
@@ -41,6 +45,8 @@ pub(crate) async fn connect(address: SocketAddr) -> Result<Connection> {
             .identity(format!("torture-{}", std::process::id()))
             .grpc_compression(GrpcCompression::None)
             .retry_options(RetryOptions::no_retries())
+            .dns_load_balancing(None)
+            .maybe_service_override(through.clone())
             .build();
         match Connection::connect(options).await {
             Ok(connection) => return Ok(connection),
@@ -51,8 +57,11 @@ pub(crate) async fn connect(address: SocketAddr) -> Result<Connection> {
 }
 
 /// A client for the SDK's workers, which repeat what failed.
-pub(crate) async fn worker_client(address: SocketAddr) -> Result<Client> {
-    let mut connection = connect(address).await?;
+pub(crate) async fn worker_client(
+    address: SocketAddr,
+    through: CallbackBasedGrpcService,
+) -> Result<Client> {
+    let mut connection = connect(address, Some(through)).await?;
     *connection.retry_options_mut() = RetryOptions::default();
     Client::new(connection, ClientOptions::new(NAMESPACE).build()).context("the client")
 }
@@ -64,7 +73,7 @@ pub(crate) struct Front(Box<dyn WorkflowService>);
 impl Front {
     /// Over a connection of its own.
     pub(crate) async fn connect(address: SocketAddr) -> Result<Front> {
-        Ok(Front(connect(address).await?.workflow_service()))
+        Ok(Front(connect(address, None).await?.workflow_service()))
     }
 
     /// Starts a workflow.

@@ -4,10 +4,13 @@
 mod producers;
 mod readers;
 mod starters;
+mod watcher;
+mod wire;
 mod worker;
 mod workflows;
 
 pub(crate) use readers::record;
+pub(crate) use watcher::committed_offset;
 
 use std::io::Read;
 use std::net::SocketAddr;

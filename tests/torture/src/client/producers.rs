@@ -22,6 +22,9 @@ const PACE: Duration = Duration::from_millis(200);
 const BURST: u64 = 4;
 /// One record in so many is for the route.
 const FACT_ONCE_IN: u64 = 6;
+/// One record in so many is large, so that the journal needs a new segment now and then.
+const LARGE_ONCE_IN: u64 = 40;
+const LARGE_BYTES: usize = 100_000;
 /// Different keys of routed records, which is how many mailboxes there are.
 pub(crate) const MAILBOXES: u64 = 50;
 
@@ -98,8 +101,10 @@ impl Logical {
     fn send(&mut self) -> impl Future<Output = ()> + use<> {
         self.next += 1;
         let id = self.next;
-        let value = format!("{{\"value\":{id},\"by\":\"{}\"}}", self.name);
         let is_fact = self.delivery != Delivery::Repeated && self.random.once_in(FACT_ONCE_IN);
+        let is_large = !is_fact && self.random.once_in(LARGE_ONCE_IN);
+        let padding = " ".repeat(if is_large { LARGE_BYTES } else { 0 });
+        let value = format!("{{\"value\":{id},\"padding\":\"{padding}\"}}");
         let (topic, partition, key) = if is_fact {
             (FACTS, None, format!("m{}", self.random.below(MAILBOXES)))
         } else {

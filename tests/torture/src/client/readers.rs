@@ -12,7 +12,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::JoinSet;
 
-use super::World;
+use super::{World, watcher};
 use crate::kafka::{self, GROUPS, LOG, OUTCOMES};
 
 /// Readers in a process, in turn of each group.
@@ -45,6 +45,7 @@ pub(crate) async fn run(world: World) -> Result<()> {
         };
         readers.spawn(reader.run());
     }
+    readers.spawn(watcher::run(world));
     while let Some(ended) = readers.join_next().await {
         ended??;
     }

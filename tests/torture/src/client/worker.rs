@@ -1,18 +1,20 @@
-//! The worker: an ordinary worker of the official SDK. What its activities do is noted before they
-//! say that it is done.
+//! The worker: an ordinary worker of the official SDK. Its tasks and answers are noted as they pass,
+//! and what its activities do.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use checker::{ActivityEnd, Call, Line};
+use checker::Line;
+use serde::{Deserialize, Serialize};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use temporalio_sdk::runtime::{PollerBehavior, RuntimeOptions};
 use temporalio_sdk::{ApplicationFailure, Runtime, Worker, WorkerOptions};
 
-use super::World;
 use super::workflows::{Job, Mailbox};
+use super::{World, wire};
 use crate::book::{Book, now_us};
 use crate::temporal::{self, QUEUE};
 
@@ -23,6 +25,8 @@ const POLLERS: usize = 8;
 const CACHED: usize = 60;
 /// A task on the queue of a worker that was killed goes to the others after this.
 const STICKY_MAX: Duration = Duration::from_secs(1);
+/// Ids of results are apart from all others.
+const RESULTS: u64 = 1 << 60;
 /// One activity in so many fails at its first attempt.
 const FLAKY_ONCE_IN: u64 = 5;
 
@@ -41,11 +45,13 @@ pub(crate) async fn run(world: World) -> Result<()> {
 }
 
 async fn work(world: &World) -> Result<()> {
-    let client = temporal::worker_client(world.addresses.temporal).await?;
+    let wire = wire::service(world.addresses.temporal, Arc::clone(&world.book))?;
+    let client = temporal::worker_client(world.addresses.temporal, wire).await?;
     let options = RuntimeOptions::builder().heartbeat_interval(None).build();
     let options = options.map_err(|error| anyhow!("{error}"))?;
     let runtime = Runtime::from_current_tokio(options).map_err(|error| anyhow!("{error}"))?;
-    let work = Work { book: Arc::clone(&world.book), process: world.process };
+    let work =
+        Work { book: Arc::clone(&world.book), process: world.process, done: AtomicU64::new(0) };
     let options = WorkerOptions::new(QUEUE)
         .max_cached_workflows(CACHED)
         .sticky_queue_schedule_to_start_timeout(STICKY_MAX)
@@ -72,6 +78,13 @@ async fn work(world: &World) -> Result<()> {
 pub(crate) struct Work {
     book: Arc<Book>,
     process: u32,
+    done: AtomicU64,
+}
+
+/// What an activity answers: no two answers are the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Done {
+    value: u64,
 }
 
 #[activities]
@@ -82,24 +95,22 @@ impl Work {
         self: Arc<Self>,
         ctx: ActivityContext,
         id: u64,
-    ) -> Result<(), ActivityError> {
+    ) -> Result<Done, ActivityError> {
         let info = ctx.info();
         let run_id = info.workflow_run_id.clone().unwrap_or_default();
         let (activity_id, attempt) = (info.activity_id.clone(), info.attempt);
         self.book.put(Line::Effect {
             at_us: now_us(),
             process: self.process,
-            run_id: run_id.clone(),
-            activity_id: activity_id.clone(),
+            run_id,
+            activity_id,
             attempt,
         });
         let fails = attempt == 1 && id.is_multiple_of(FLAKY_ONCE_IN);
-        let end = if fails { ActivityEnd::Failed } else { ActivityEnd::Completed(None) };
-        // The SDK answers the task; what became of the answer is not seen here.
-        self.book.invoke(Call::EndActivityTask { run_id, activity_id, attempt, end });
         if fails {
             return Err(ActivityError::application(ApplicationFailure::new("not this time")));
         }
-        Ok(())
+        let done = self.done.fetch_add(1, Ordering::Relaxed);
+        Ok(Done { value: RESULTS | u64::from(self.process) << 32 | done })
     }
 }

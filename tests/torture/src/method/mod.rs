@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use checker::{Invariant, Line};
 
 use crate::report::Outcome;
-use crate::scene::Scene;
+use crate::scene::{HISTORIES, Scene};
 use crate::{disk, namespace};
 
 /// The promises that every run with a whole cast must have put to the test.
@@ -141,6 +141,10 @@ impl Method {
         let mut verdict = Verdict::default();
         if let Err(error) = self.act(directory.path(), seed, faults, &mut verdict).await {
             verdict.findings.push(format!("{error:#}"));
+            // A run that broke down may have shown why.
+            if verdict.requests == 0 {
+                let _ = judge(&directory.path().join(HISTORIES), &mut verdict, false);
+            }
         }
         outcome.faults = verdict.faults;
         outcome.requests = verdict.requests;
@@ -173,12 +177,12 @@ impl Method {
 async fn conclude(scene: &mut Scene, verdict: &mut Verdict) -> Result<()> {
     verdict.findings.extend(scene.finish().await?);
     verdict.notes.push(format!("slowest start of the node: {:?}", scene.node.slowest_start));
-    judge(&scene.histories(), verdict)
+    judge(&scene.histories(), verdict, true)
 }
 
-/// Has the histories judged. What was not looked at at all is a finding as well: a run that asks
-/// nothing proves nothing.
-fn judge(histories: &Path, verdict: &mut Verdict) -> Result<()> {
+/// Has the histories judged. What was not looked at at all in a whole run is a finding as well: a run
+/// that asks nothing proves nothing.
+fn judge(histories: &Path, verdict: &mut Verdict, whole: bool) -> Result<()> {
     let mut lines = Vec::new();
     for entry in histories.read_dir().context("the histories")? {
         lines.extend(checker::read(entry?.path())?);
@@ -188,7 +192,7 @@ fn judge(histories: &Path, verdict: &mut Verdict) -> Result<()> {
     let report = checker::check(&lines);
     verdict.findings.extend(report.findings.iter().map(ToString::to_string));
     for promise in JUDGED {
-        if report.judged(promise) == 0 {
+        if whole && report.judged(promise) == 0 {
             verdict
                 .findings
                 .push(format!("{promise:?} was not judged: nothing was asked about it"));
