@@ -5,9 +5,9 @@
 
 mod support;
 
-use base::PartitionId;
+use base::{PartitionId, Timestamp};
 use journal::testing::{Loss, SimDisk};
-use node::{Error, Node, NodeOptions, OpenError};
+use node::{Error, ManualClock, Node, NodeOptions, OpenError};
 use std::time::Duration;
 use support::{create_topic, open, options, produce, read_topic};
 use tokio::time::Instant;
@@ -171,6 +171,22 @@ async fn a_directory_belongs_to_one_node_at_a_time() {
     let (second, guard) = Node::open(directory.path(), options()).unwrap();
     assert_eq!(second.log().topics(), first.log().topics());
     assert_eq!(second.cluster_id(), first.cluster_id());
+    guard.stop().await;
+}
+
+#[tokio::test]
+async fn time_never_goes_back_over_a_restart() {
+    let disk = SimDisk::new(6);
+    let (late, early) = (Timestamp(9_000_000), Timestamp(5_000_000));
+    let clock = Box::new(ManualClock::new(late));
+    let (handle, guard) = open(&disk, NodeOptions { clock, ..options() });
+    create_topic(&handle, "t", 1).await.unwrap();
+    guard.stop().await;
+    // The wall clock was set back while the node was down.
+    let clock = ManualClock::new(early);
+    let behind = Box::new(clock.clone());
+    let (_, guard) = open(&disk.restart(), NodeOptions { clock: behind, ..options() });
+    assert_eq!(clock.time(), late, "time goes on where the journal ends");
     guard.stop().await;
 }
 
