@@ -68,6 +68,26 @@ bugs! {
         "middle-damage-cut-as-tail"
         "damage below a later frame is cut like a torn tail"
         "damage of what was durable is refused by name"
+    UnprovenBytesTrusted
+        "unproven-bytes-trusted"
+        "what was read at start is not written once more"
+        "what was seen once stays, also after a failed fsync"
+    TornGroupNotCleared
+        "torn-group-not-cleared"
+        "what is torn stays behind the end of the journal"
+        "a torn entry never comes back"
+    DamagedBytesServed
+        "damaged-bytes-served"
+        "reads do not check the CRC of what they read"
+        "no wrong byte is ever served"
+    CloseFrameNotSynced
+        "close-frame-not-synced"
+        "a segment is left before its close frame is synced"
+        "what was acknowledged survives a power cut, in every segment"
+    NoRoomKeptForEmergencies
+        "no-room-kept-for-emergencies"
+        "everyone may use the room that is kept for what frees room"
+        "a full disk can be emptied, and work can end"
     ReuseOffsetAfterRestart
         "reuse-offset-after-restart"
         "a partition goes on at its last offset instead of after it"
@@ -80,6 +100,10 @@ bugs! {
         "committed-offset-not-journaled"
         "committed offsets are lost at a restart"
         "a group goes on where it committed"
+    ZombieCommitAccepted
+        "zombie-commit-accepted"
+        "a member of an older generation may commit"
+        "committed offsets never step back unasked"
     TimerOnlyInMemory
         "timer-only-in-memory"
         "what time will make due is not derived again at a restart"
@@ -92,6 +116,10 @@ bugs! {
         "signal-applied-twice"
         "request ids of signals are not looked up"
         "a signal sent again is not applied again"
+    RequestIdsForgotten
+        "request-ids-forgotten"
+        "the request ids of a workflow id are lost at a restart"
+        "a signal or a start sent again over a restart is not applied again"
     ReadyTaskNotRebuilt
         "ready-task-not-rebuilt"
         "ready tasks are not put on their queues at a restart"
@@ -100,6 +128,14 @@ bugs! {
         "task-lost-when-poller-dies"
         "a task whose poller has gone is not handed to the next one"
         "a started task reaches a worker"
+    AtMostOnceTaskHandedAgain
+        "at-most-once-task-handed-again"
+        "a restart hands an activity out again that allows one attempt"
+        "an activity with one attempt is with one worker"
+    LateAnswerAccepted
+        "late-answer-accepted"
+        "the answer of an earlier attempt ends an activity"
+        "one answer is accepted, and attempts count right"
     SuccessorFirstTaskLost
         "successor-first-task-lost"
         "the run after a continue-as-new or a retry gets no first task"
@@ -112,6 +148,10 @@ bugs! {
         "bridge-cursor-saved-before-the-signal"
         "a route's position and what the record causes are two entries"
         "a routed record is delivered once, never lost"
+    DeadLetterNotWritten
+        "dead-letter-not-written"
+        "a record that cannot be delivered is passed over"
+        "nothing is dropped in silence"
     RecordDroppedAtFullMailbox
         "record-dropped-at-full-mailbox"
         "a record whose workflow takes no more signals now counts as done"
@@ -124,10 +164,18 @@ bugs! {
         "read-before-durable"
         "records are readable before their entry is on disk"
         "nobody learns what a crash can take back"
+    AnswerBeforePublication
+        "answer-before-publication"
+        "a producer is answered before readers can see its record"
+        "who is told of an offset can read it"
     FullDiskRefusalAfterApply
         "full-disk-refusal-after-apply"
         "what a full disk refuses has been applied already"
         "what was refused has left no trace"
+    TimeGoesBackAfterRestart
+        "time-goes-back-after-restart"
+        "the clock starts where the wall is, not where the journal ends"
+        "time never goes back"
     UnboundedDecode
         "unbounded-decode"
         "an array is allocated by the count that the client announces"

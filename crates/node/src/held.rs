@@ -110,6 +110,13 @@ impl<R, P> Held<R, P> {
 
     fn let_go(&self, release: Release<R, P>) {
         self.unsynced_bytes.fetch_sub(release.entry_bytes, Ordering::Relaxed);
+        // Planted: producers first.
+        let mut release = release;
+        if planted::is(Bug::AnswerBeforePublication) {
+            for (slot, answer) in std::mem::take(&mut release.answers) {
+                slot.answer(answer);
+            }
+        }
         if !release.blobs.is_empty() || !release.publications.is_empty() {
             self.published.publish(release.blobs, release.publications);
         }
@@ -130,5 +137,56 @@ impl<R, P> State<R, P> {
             return std::mem::take(&mut self.waiting);
         }
         self.waiting.drain(..count).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    /// What has left, in order.
+    #[derive(Clone, Default)]
+    struct Left(Arc<Mutex<Vec<String>>>);
+
+    impl Left {
+        fn note(&self, what: String) {
+            self.0.lock().unwrap().push(what);
+        }
+    }
+
+    impl Published<u64> for Left {
+        fn publish(&self, _: Vec<(BlobAddr, Bytes)>, publications: Vec<u64>) {
+            publications.into_iter().for_each(|it| self.note(format!("published {it}")));
+        }
+    }
+
+    impl Slot<u64> for Left {
+        fn abandoned(&self) -> bool {
+            false
+        }
+
+        fn answer(self: Box<Self>, answer: Result<u64, Error>) {
+            self.note(format!("answered {}", answer.unwrap()));
+        }
+    }
+
+    #[test]
+    fn who_is_told_of_a_record_can_read_it() {
+        let left = Left::default();
+        let held = Held::new(Lsn(0), Box::new(left.clone()), Lsn(u64::MAX));
+        for number in 1..=2 {
+            held.hold(Release {
+                after: Lsn(number),
+                entry_bytes: 1,
+                blobs: Vec::new(),
+                publications: vec![number],
+                answers: vec![(Box::new(left.clone()), Ok(number))],
+            });
+        }
+        held.release(Lsn(1));
+        held.release(Lsn(2));
+        let wanted = ["published 1", "answered 1", "published 2", "answered 2"];
+        assert_eq!(*left.0.lock().unwrap(), wanted, "readers come first");
     }
 }

@@ -5,6 +5,7 @@ use crate::ask::{NotPublished, Place, Publish, RecordAppend, Reply, Route};
 use crate::joined::{FollowUp, Joined};
 use crate::machines::{Decision, Room};
 use crate::op::Op;
+use base::planted::{self, Bug};
 use base::{Cause, Cx, Machine, Ticket, Verdict};
 use bridge::refusal::{Judgement, judge};
 use bridge::{Action, DeliverError, Delivery, Fate, Outcome};
@@ -58,6 +59,10 @@ impl Joined {
         let ask = match (&delivery.action, dead_letter) {
             (Action::DeadLetter(_), Some(record)) => {
                 let mut plan = self.plan_dead_letter(record, ticket, cx)?;
+                // Planted: nobody reads dead letters.
+                if planted::is(Bug::DeadLetterNotWritten) {
+                    plan = Plan::default();
+                }
                 plan.append(progress);
                 return Ok(Some((plan, Fate::DeadLettered)));
             }

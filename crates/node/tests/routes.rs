@@ -114,7 +114,8 @@ async fn a_closed_workflow_is_what_the_route_says() {
         let second = history_at_close(&handle, name).await.unwrap();
         assert_eq!(first != second, name == "start", "only \"start\" starts again");
         let dead = read_topic(&handle, &format!("{name}.dead-letter")).await;
-        assert_eq!(dead.len(), usize::from(name == "dead-letter"));
+        let wanted = usize::from(name == "dead-letter");
+        assert_eq!(dead.len(), wanted, "what is not delivered is a dead letter, if asked for");
     }
     guard.stop().await;
     workers.join_all().await;

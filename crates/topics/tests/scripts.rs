@@ -473,3 +473,8 @@ impl Script {
 fn text(bytes: &Bytes) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+#[test]
+fn planted_bugs_are_caught() {
+    planted::gate("topics/scripts");
+}

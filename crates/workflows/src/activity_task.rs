@@ -10,6 +10,7 @@ use crate::run::Activity;
 use crate::token::Task;
 use crate::transaction::Transaction;
 use base::Cx;
+use base::planted::{self, Bug};
 use prost::Message;
 
 impl Workflows {
@@ -146,6 +147,8 @@ impl Workflows {
         let found = self.runs.get(&id).and_then(|run| {
             let activity = run.state.activities.get(&scheduled)?;
             let same = activity.is_started() && activity.state.attempt == attempt;
+            // Planted: better late than never.
+            let same = same || activity.is_started() && planted::is(Bug::LateAnswerAccepted);
             same.then_some((run, scheduled, activity))
         });
         found.ok_or_else(|| {

@@ -253,6 +253,9 @@ impl Workflows {
         if planted::is(Bug::TimerOnlyInMemory) {
             self.due.clear();
         }
+        if planted::is(Bug::RequestIdsForgotten) {
+            self.chains.values_mut().for_each(|chain| chain.requests = RequestIds::default());
+        }
         if planted::is(Bug::ReadyTaskNotRebuilt) {
             self.matching.forget_ready();
         }
@@ -422,7 +425,8 @@ impl Machine for Workflows {
         self.matching.take_fresh();
         for (id, run) in &self.runs {
             for (scheduled, activity) in &run.state.activities {
-                if activity.is_started() && activity.runs_at_most_once() {
+                let handed_again = planted::is(Bug::AtMostOnceTaskHandedAgain);
+                if activity.is_started() && activity.runs_at_most_once() && !handed_again {
                     self.matching.delivered(TaskKey::Activity(*id, *scheduled));
                 }
             }
