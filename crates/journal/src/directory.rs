@@ -5,6 +5,7 @@
 //! files that are none of a journal's.
 
 use crate::disk::read_full;
+use crate::format::{END_BYTES, FRAME_ALIGN, FRAMES_START};
 use crate::real_disk::LOCK;
 use crate::segment::{self, PREPARING_SUFFIX, SegmentHeader};
 use crate::{Disk, Error, version};
@@ -87,6 +88,9 @@ fn read_header<D: Disk>(disk: &D, number: u32) -> Result<SegmentHeader, Error> {
         .map_err(|reason| damaged(disk, number, reason))?;
     if header.number != number {
         return Err(damaged(disk, number, "the file holds another segment than its name says"));
+    }
+    if header.capacity < FRAMES_START + END_BYTES || !header.capacity.is_multiple_of(FRAME_ALIGN) {
+        return Err(damaged(disk, number, "no segment has such a capacity"));
     }
     Ok(header)
 }

@@ -4,7 +4,7 @@
 //! defect, so it is refused as damage and never cut. The one exception is a frame of an earlier
 //! boot epoch: see `is_stale`.
 
-use crate::format::{FRAMES_START, padded};
+use crate::format::{END_BYTES, FRAMES_START, padded};
 use crate::frame::{Epochs, HEADER_BYTES, Header, Kind, Place, TABLE_LINE_BYTES};
 use crate::segment::SegmentHeader;
 use crate::window::Window;
@@ -77,11 +77,17 @@ pub(crate) fn replay_segment<F: DiskFile>(
             return Ok((SegmentEnd::Open(position), position));
         }
         let header = &frame.header;
-        advance(progress, header, segment.number, position).map_err(|reason| Error::Damaged {
+        let out_of_turn = |reason| Error::Damaged {
             file: window.path().into(),
             offset: position.into(),
             reason: format!("a frame is out of its turn: {reason}"),
-        })?;
+        };
+        advance(progress, header, segment.number, position).map_err(out_of_turn)?;
+        // No overflow: the frame ends within the segment's capacity.
+        let end = position + padded(u64::from(HEADER_BYTES) + u64::from(header.length)) as u32;
+        if kept_after(header.kind) > segment.capacity - end {
+            return Err(out_of_turn("it leaves no room for the end of its segment".into()));
+        }
         if header.kind == Kind::Entry {
             hand_on(&frame, replay).map_err(|source| Error::Replay {
                 lsn: header.lsn,
@@ -90,8 +96,7 @@ pub(crate) fn replay_segment<F: DiskFile>(
                 source,
             })?;
         }
-        // No overflow: the frame ends within the segment's capacity.
-        position += padded(u64::from(HEADER_BYTES) + u64::from(header.length)) as u32;
+        position = end;
         if header.kind == Kind::Close {
             return Ok((SegmentEnd::Closed, position));
         }
@@ -121,6 +126,15 @@ fn is_proven<F: DiskFile>(
 /// never durable with what is before it now; it counts as no frame.
 fn is_stale(header: &Header, progress: &Progress) -> bool {
     header.boot_epoch < progress.epochs.boot_epoch
+}
+
+/// What is kept free behind a frame, so that its segment can always be closed.
+fn kept_after(kind: Kind) -> u32 {
+    match kind {
+        Kind::Entry | Kind::Boot => END_BYTES,
+        Kind::Seal => HEADER_BYTES,
+        Kind::Close => 0,
+    }
 }
 
 /// The frame at `position`, if there is a valid one.

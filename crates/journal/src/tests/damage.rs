@@ -72,3 +72,32 @@ fn a_damaged_seal_does_not_take_the_group_behind_it_along() {
     let refused = reopen(disk_with(bytes), small()).err();
     assert!(matches!(refused, Some(Error::Damaged { offset, .. }) if offset == seal as u64));
 }
+
+/// The header's CRC is right in all of these, so only a defect can have written them. Found by
+/// fuzzing: the boot frame had no place, and the start panicked.
+#[test]
+fn a_capacity_that_cannot_be_is_refused() {
+    let disk = SimDisk::new(4);
+    let (mut opened, _) = reopen(disk.clone(), small()).unwrap();
+    append(&mut opened, Entry { meta: vec![1; 64], ..Entry::default() });
+    commit(&mut opened).unwrap();
+    let bytes = disk.contents("0000000001.segment");
+    // A boot frame, and the entry's.
+    let end = 4_096 + 80 + 80 + 64;
+    let salt = u64::from_le_bytes(bytes[20..28].try_into().unwrap());
+    for (capacity, reason) in [
+        (0, "no segment has such a capacity"),
+        (4_096 + 152, "no segment has such a capacity"),
+        (4_096 + 161, "no segment has such a capacity"),
+        (end, "it leaves no room for the end of its segment"),
+        (end + 152, "it leaves no room for the end of its segment"),
+    ] {
+        let header = crate::segment::SegmentHeader { number: 1, capacity, salt };
+        let mut odd = bytes.clone();
+        odd[..4_096].copy_from_slice(&header.encode());
+        let Err(error) = reopen(disk_with(odd), small()) else {
+            panic!("capacity {capacity} is accepted");
+        };
+        assert!(error.to_string().contains(reason), "capacity {capacity}: {error}");
+    }
+}
