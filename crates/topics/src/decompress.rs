@@ -14,6 +14,8 @@ const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\0";
 const XERIAL_HEADER_BYTES: usize = 16;
 /// A snappy element of 3 bytes copies at most 64.
 const SNAPPY_RATIO_MAX: usize = 64;
+/// A buffer that is read into begins with so much.
+const FIRST_STEP_BYTES: usize = 16 << 10;
 /// First guess of how far zstd unfolds, and the factor of every further guess.
 const ZSTD_GROWTH: usize = 4;
 
@@ -52,11 +54,28 @@ pub(crate) fn decompress(codec: Codec, area: &[u8], limit_bytes: usize) -> Resul
 }
 
 /// Reads at most one byte more than allowed; the buffer grows with what is read.
-fn read_bounded(codec: Codec, from: impl Read, limit_bytes: usize) -> Result<Vec<u8>, Error> {
+fn read_bounded(codec: Codec, mut from: impl Read, limit_bytes: usize) -> Result<Vec<u8>, Error> {
+    let most = limit_bytes.saturating_add(1);
     let mut plain = Vec::new();
-    let most = u64::try_from(limit_bytes).unwrap_or(u64::MAX).saturating_add(1);
-    from.take(most).read_to_end(&mut plain).map_err(|error| damaged(codec, error))?;
+    while plain.len() < most {
+        let step = FIRST_STEP_BYTES.min(most - plain.len());
+        grow(&mut plain, step, most);
+        let room = (plain.capacity().min(most) - plain.len()) as u64;
+        let read = from.by_ref().take(room).read_to_end(&mut plain);
+        if (read.map_err(|error| damaged(codec, error))? as u64) < room {
+            break;
+        }
+    }
     Ok(plain)
+}
+
+/// Makes room for `bytes` more, or for as much again as there is, but never for more than `most`
+/// in all: a vector left to itself would double beyond it.
+fn grow(plain: &mut Vec<u8>, bytes: usize, most: usize) {
+    if plain.capacity() - plain.len() < bytes {
+        let again = plain.len().min(most.saturating_sub(plain.len()));
+        plain.reserve_exact(bytes.max(again));
+    }
 }
 
 fn snappy(area: &[u8], limit_bytes: usize) -> Result<Vec<u8>, Error> {
@@ -89,6 +108,7 @@ fn snappy_block(block: &[u8], plain: &mut Vec<u8>, limit_bytes: usize) -> Result
         return Err(damaged(Codec::Snappy, "the announced length is impossible"));
     }
     let start = plain.len();
+    grow(plain, announced, limit_bytes);
     plain.resize(start + announced, 0);
     let written = snap::raw::Decoder::new()
         .decompress(block, &mut plain[start..])
@@ -119,4 +139,29 @@ fn zstd(area: &[u8], limit_bytes: usize) -> Result<Vec<u8>, Error> {
 
 fn damaged(codec: Codec, reason: impl ToString) -> Error {
     Error::Damaged { codec, reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn no_buffer_is_larger_than_the_limit() {
+        let limit_bytes = 100_000;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&vec![0; 300_000]).unwrap();
+        let bomb = gzip.finish().unwrap();
+        let plain = flate2::read::MultiGzDecoder::new(bomb.as_slice());
+        let read = read_bounded(Codec::Gzip, plain, limit_bytes).unwrap();
+        assert_eq!((read.len(), read.capacity()), (limit_bytes + 1, limit_bytes + 1));
+        let block = snap::raw::Encoder::new().compress_vec(&[7; 30_000]).unwrap();
+        let mut plain = Vec::new();
+        for _ in 0..3 {
+            snappy_block(&block, &mut plain, limit_bytes).unwrap();
+        }
+        assert!(snappy_block(&block, &mut plain, limit_bytes).is_err());
+        assert_eq!(plain.len(), 90_000);
+        assert!(plain.capacity() <= limit_bytes, "{}", plain.capacity());
+    }
 }
