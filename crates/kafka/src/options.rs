@@ -45,7 +45,8 @@ pub struct Limits {
     pub fetch_bytes_max: usize,
     /// Batches in one fetch response.
     pub fetch_batches_count_max: usize,
-    /// Batches that are unfolded at once to look up a timestamp, each to 64 MiB at most.
+    /// Batches that are unfolded at once to look up a timestamp, each to 32 MiB at most (while
+    /// its buffer grows, half as much again).
     pub lookups_count_max: usize,
     /// A connection on which nothing happens for this long is closed (Kafka's
     /// connections.max.idle.ms).

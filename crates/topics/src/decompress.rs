@@ -70,10 +70,12 @@ fn read_bounded(codec: Codec, mut from: impl Read, limit_bytes: usize) -> Result
 }
 
 /// Makes room for `bytes` more, or for as much again as there is, but never for more than `most`
-/// in all: a vector left to itself would double beyond it.
+/// in all: a vector left to itself would double beyond it. The last step goes all the way, so that
+/// at most half of `most` is ever copied.
 fn grow(plain: &mut Vec<u8>, bytes: usize, most: usize) {
     if plain.capacity() - plain.len() < bytes {
-        let again = plain.len().min(most.saturating_sub(plain.len()));
+        let (there, left) = (plain.len(), most.saturating_sub(plain.len()));
+        let again = if left <= there.saturating_mul(2) { left } else { there };
         plain.reserve_exact(bytes.max(again));
     }
 }

@@ -19,7 +19,7 @@ const EARLIEST: i64 = -2;
 /// The record with the largest timestamp (KIP-734, from version 7 on).
 const MAX_TIMESTAMP: i64 = -3;
 /// What the records of one batch may unfold to when a timestamp is looked up in it.
-const UNFOLDED_BYTES_MAX: usize = 64 << 20;
+const UNFOLDED_BYTES_MAX: usize = 32 << 20;
 
 /// What to look up in one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
