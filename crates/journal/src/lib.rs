@@ -30,6 +30,9 @@ mod encode;
 mod error;
 pub mod format;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod open;
 mod options;
 mod preparer;

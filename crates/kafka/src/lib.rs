@@ -13,6 +13,9 @@ mod connection;
 mod damaged;
 mod dispatch;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod node_backend;
 mod options;
 mod server;

@@ -14,6 +14,9 @@ mod entropy;
 mod entry;
 mod error;
 mod fetch_waiter;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group_view;
 mod handle;
 mod held;

@@ -71,7 +71,9 @@ async fn serve(handle: &Handle, task: ActivityTask) {
 }
 
 /// The record that a task asks for, or what the activity fails with.
-fn record(task: &service::PollActivityTaskQueueResponse) -> Result<RecordAppend, Box<Failure>> {
+pub(crate) fn record(
+    task: &service::PollActivityTaskQueueResponse,
+) -> Result<RecordAppend, Box<Failure>> {
     let never = |r#type: &str, message: String| Box::new(failure(r#type, message, Retry::Never));
     let activity_type = task.activity_type.as_ref().map_or("", |t| t.name.as_str());
     if activity_type != ACTIVITY_TYPE {

@@ -71,6 +71,12 @@ fn count_in(
     Ok(())
 }
 
+/// The names of the requests that are served, without their ending.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn methods() -> impl Iterator<Item = &'static str> {
+    REQUESTS.iter().filter_map(|(name, _)| name.strip_suffix("Request"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,9 @@ mod delivery;
 mod dispatch;
 mod elements;
 mod front;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generated;
 mod history;
 mod incoming;

@@ -19,6 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("checker", &[]),
     ("torture", &["checker"]),
     ("planted", &["base"]),
+    (
+        "fuzz-targets",
+        &["base", "bridge", "journal", "kafka", "node", "temporal", "topics", "workflows"],
+    ),
 ];
 
 /// Crates that must not be named by the pure ones: they do I/O or look at clocks.
@@ -30,7 +34,7 @@ const ONLY: &[(&str, &[&str])] = &[
     ("tonic", &["temporal"]),
     ("temporalio-sdk", &["demo", "mainstay", "torture"]),
     ("rdkafka", &["demo", "mainstay", "torture"]),
-    ("kafka-protocol", &["kafka"]),
+    ("kafka-protocol", &["kafka", "fuzz-targets"]),
 ];
 
 type Dependencies = BTreeMap<String, Vec<(String, String)>>;

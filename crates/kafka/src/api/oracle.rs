@@ -38,6 +38,7 @@ fn requests<A: Api, O: Encodable>(
             let (oracle, expected) = make(&mut dice, version);
             let mut bytes = BytesMut::new();
             oracle.encode(&mut bytes, version).unwrap();
+            keep_for_fuzzing(key, version, seed, &bytes);
             let mut reader = Reader::new(bytes.freeze());
             reader.set_flexible(entry.is_flexible(version));
             let decoded = A::decode(&mut reader, version)
@@ -46,6 +47,14 @@ fn requests<A: Api, O: Encodable>(
             assert_eq!(reader.remaining(), 0, "{key:?} v{version} seed {seed}");
         }
     }
+}
+
+/// With `FUZZ_CORPUS` set, to a folder: some requests go there, as `tests/fuzz` wants them.
+fn keep_for_fuzzing(key: Key, version: i16, seed: u64, body: &[u8]) {
+    let Some(folder) = std::env::var_os("FUZZ_CORPUS").filter(|_| seed == 1) else { return };
+    let input = [&(key as i16).to_be_bytes(), &version.to_be_bytes(), body].concat();
+    let name = format!("{key:?}-v{version}");
+    std::fs::write(std::path::Path::new(&folder).join(name), input).unwrap();
 }
 
 /// Encodes with ours, decodes with the oracle.
