@@ -72,10 +72,6 @@ bugs! {
         "unproven-bytes-trusted"
         "what was read at start is not written once more"
         "what was seen once stays, also after a failed fsync"
-    TornGroupNotCleared
-        "torn-group-not-cleared"
-        "what is torn stays behind the end of the journal"
-        "a torn entry never comes back"
     DamagedBytesServed
         "damaged-bytes-served"
         "reads do not check the CRC of what they read"

@@ -194,10 +194,7 @@ fn settle<D: Disk>(disk: &D, end: &End, progress: &Progress) -> Result<(), Error
     {
         cut::rewrite(disk, range)?;
     }
-    // Planted: it will be overwritten in time.
-    if let Some(range) = end.torn
-        && !planted::is(Bug::TornGroupNotCleared)
-    {
+    if let Some(range) = end.torn {
         cut::clear(disk, range, progress.lsn)?;
     }
     Ok(())
