@@ -82,6 +82,7 @@ pub(crate) async fn run<B: Backend>(
     let outgoing = Outgoing::new(writer, &context);
     let mut writing = pin!(write_answers(outgoing, queued, &budgets, is_gone));
     let read = tokio::select! {
+        biased;
         read = read_requests(reader, &context, limits, &budgets, queue, stop) => read,
         written = &mut writing => return written,
         () = budgets.overstayed() => return Err(Error::Overstayed),

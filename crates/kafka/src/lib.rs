@@ -29,7 +29,7 @@ mod fake;
 mod support;
 
 pub use options::{Advertised, Limits, Options};
-pub use server::serve;
+pub use server::{Addresses, Front, serve};
 
 #[cfg(test)]
 mod gate {

@@ -11,7 +11,8 @@ use crate::{
 };
 use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::{Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -40,9 +41,7 @@ pub(crate) async fn serve_backend<B: Backend>(
     options: Options,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let lookups = Arc::new(Semaphore::new(options.limits.lookups_count_max.max(1)));
-    let budget = ServerBudget::new(&options.limits);
-    let server = Server { backend, budget, lookups, damaged: Arc::default(), options };
+    let server = Server::new(backend, options);
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -56,8 +55,11 @@ pub(crate) async fn serve_backend<B: Backend>(
                     tracing::warn!(%peer, "too many connections: one more is closed");
                 }
                 Ok((stream, peer)) => {
-                    if let Some(connection) = server.connection(stream, peer, stopped.clone()) {
-                        connections.spawn(connection);
+                    // Both fail only if the client has gone already.
+                    if let Ok(local) = stream.local_addr() && stream.set_nodelay(true).is_ok() {
+                        let addresses = Addresses { local, peer };
+                        let stopped = stopped.clone();
+                        connections.spawn(server.connection(stream.into_split(), addresses, stopped));
                     }
                 }
                 Err(error) => {
@@ -75,6 +77,40 @@ pub(crate) async fn serve_backend<B: Backend>(
     }
 }
 
+/// The Kafka front without a listener: serves byte streams, wherever they come from.
+#[derive(Clone)]
+pub struct Front(Arc<Server<node::Handle>>);
+
+impl Front {
+    /// A front for the node. All streams share its limits.
+    pub fn new(handle: node::Handle, options: Options) -> Front {
+        Front(Arc::new(Server::new(handle, options)))
+    }
+
+    /// Serves one client until either side ends it, or `stop` becomes true.
+    pub fn serve<R, W>(
+        &self,
+        stream: (R, W),
+        addresses: Addresses,
+        stop: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + use<R, W>
+    where
+        R: AsyncRead + Send + Sync + Unpin,
+        W: AsyncWrite + Send + Sync + Unpin,
+    {
+        self.0.connection(stream, addresses, stop)
+    }
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// The one the client dialled.
+    pub local: SocketAddr,
+    /// The client's.
+    pub peer: SocketAddr,
+}
+
 /// What connections have in common.
 struct Server<B> {
     backend: B,
@@ -85,15 +121,22 @@ struct Server<B> {
 }
 
 impl<B: Backend> Server<B> {
-    fn connection(
+    fn new(backend: B, options: Options) -> Server<B> {
+        let lookups = Arc::new(Semaphore::new(options.limits.lookups_count_max.max(1)));
+        let budget = ServerBudget::new(&options.limits);
+        Server { backend, budget, lookups, damaged: Arc::default(), options }
+    }
+
+    fn connection<R, W>(
         &self,
-        stream: TcpStream,
-        peer: SocketAddr,
+        stream: (R, W),
+        Addresses { local, peer }: Addresses,
         stopped: watch::Receiver<bool>,
-    ) -> Option<impl Future<Output = ()> + Send + use<B>> {
-        // Both fail only if the client has gone already.
-        let local = stream.local_addr().ok()?;
-        stream.set_nodelay(true).ok()?;
+    ) -> impl Future<Output = ()> + Send + use<B, R, W>
+    where
+        R: AsyncRead + Send + Sync + Unpin,
+        W: AsyncWrite + Send + Sync + Unpin,
+    {
         let limits = self.options.limits.clone();
         let budgets = Budgets::of_connection(&self.budget, &limits);
         let dialled =
@@ -103,8 +146,8 @@ impl<B: Backend> Server<B> {
         let (lookups, damaged) = (self.lookups.clone(), self.damaged.clone());
         let info = Arc::new(Peer { address, advertised, limits, lookups, damaged });
         let context = Arc::new(Context { backend: self.backend.clone(), peer: info });
-        Some(async move {
-            let ended = connection::run(stream.into_split(), context, budgets, stopped).await;
+        async move {
+            let ended = connection::run(stream, context, budgets, stopped).await;
             match ended {
                 Ok(()) => {}
                 Err(error) if error.is_ordinary() => {
@@ -112,7 +155,7 @@ impl<B: Backend> Server<B> {
                 }
                 Err(error) => tracing::warn!(%peer, %error, "a connection is closed"),
             }
-        })
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! lowers the number of bytes it still misses. So ten thousand batches wake it once, and a batch
 //! costs a fetch nothing but a subtraction.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::Notify;
@@ -46,9 +46,9 @@ impl Waiter {
     }
 }
 
-/// The waiters of one partition.
+/// The waiters of one partition, woken in the order in which they came.
 #[derive(Debug, Default)]
-pub(crate) struct Waiters(HashMap<u64, Arc<Waiter>>);
+pub(crate) struct Waiters(BTreeMap<u64, Arc<Waiter>>);
 
 impl Waiters {
     pub(crate) fn insert(&mut self, id: u64, waiter: Arc<Waiter>) {
@@ -57,10 +57,6 @@ impl Waiters {
 
     pub(crate) fn remove(&mut self, id: u64) {
         self.0.remove(&id);
-        // One burst of thousands of consumers must not be paid for ever after.
-        if self.0.is_empty() && self.0.capacity() > 64 {
-            self.0.shrink_to_fit();
-        }
     }
 
     /// A batch of so many bytes was published.

@@ -89,6 +89,9 @@ pub(crate) struct Inbox<A, R> {
     closing: Semaphore,
     bounds: Bounds,
     tickets: AtomicU64,
+    /// Something was queued: for a writer that has no thread to sleep on.
+    #[cfg(feature = "simulated")]
+    news: tokio::sync::Notify,
 }
 
 struct State<A, R> {
@@ -130,6 +133,8 @@ impl<A, R> Inbox<A, R> {
             closing: Semaphore::new(0),
             bounds,
             tickets: AtomicU64::new(1),
+            #[cfg(feature = "simulated")]
+            news: tokio::sync::Notify::new(),
         }
     }
 
@@ -242,6 +247,12 @@ impl<A, R> Inbox<A, R> {
         let _ = self.closing.acquire().await;
     }
 
+    /// Waits until something was queued since the last call.
+    #[cfg(feature = "simulated")]
+    pub(crate) async fn news(&self) {
+        self.news.notified().await;
+    }
+
     /// What to do next; waits at most `wait` for it. Takes produces only while `takes_produces`
     /// says so, which is asked under the lock: whoever makes it true and then calls
     /// [`Inbox::poke_if_throttled`] finds the writer either before the question or asleep.
@@ -283,6 +294,8 @@ impl<A, R> Inbox<A, R> {
     fn rouse(&self, state: MutexGuard<'_, State<A, R>>) {
         let sleeping = state.sleeping;
         drop(state);
+        #[cfg(feature = "simulated")]
+        self.news.notify_one();
         if sleeping {
             self.wake.notify_one();
         }

@@ -43,6 +43,15 @@ impl Joined {
         std::iter::once(born).chain(namespaces).collect()
     }
 
+    /// Whether all that is journaled is the same: what a rebuild must come to.
+    #[cfg(feature = "simulated")]
+    pub(crate) fn same_facts(&self, other: &Joined) -> bool {
+        self.born == other.born
+            && self.topics.same_facts(&other.topics)
+            && self.workflows.same_journaled_state(&other.workflows)
+            && self.bridge == other.bridge
+    }
+
     fn decide_topics(&self, ask: topics::Ask, ticket: Ticket, cx: &Cx<'_>) -> Decision<Joined> {
         let mut plan = Vec::new();
         let mut reply = match self.topics.decide(&ask, ticket, cx, &mut plan) {

@@ -34,6 +34,8 @@ mod published_partition;
 mod publisher;
 mod revival;
 mod route_pump;
+#[cfg(feature = "simulated")]
+mod stepped;
 mod supervision;
 mod writer;
 
@@ -46,6 +48,8 @@ pub use handle::{Delivered, Handle, PendingTopics};
 pub use inbox::Principal;
 pub use node::{Limits, Node, NodeGuard, NodeOptions, OpenError};
 pub use published::{PublishedLog, PublishedTopic};
+#[cfg(feature = "simulated")]
+pub use stepped::{Rebuilt, SteppedNode};
 
 #[cfg(test)]
 mod gate {

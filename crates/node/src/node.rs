@@ -8,7 +8,7 @@ use crate::held::Held;
 use crate::inbox::{Bounds, Inbox};
 use crate::joined::Joined;
 use crate::journal_port::{Append, Commit};
-use crate::published::PublishedLog;
+use crate::published::{PublishedLog, Reads};
 use crate::revival::{Revival, Revived};
 use crate::route_pump::RoutePump;
 use crate::supervision::keep_alive;
@@ -17,7 +17,7 @@ use crate::{Clock, CrashPoint, SystemClock, SystemEntropy, publisher};
 use base::{Entropy, Lsn};
 use bridge::Route;
 use bridge::pump::run_route;
-use journal::{Disk, RealDisk};
+use journal::{Appender, Committer, Disk, RealDisk};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -143,9 +143,33 @@ impl Node {
         disk: D,
         options: NodeOptions,
     ) -> Result<(Handle, NodeGuard), OpenError> {
+        let on_failure = Arc::clone(&options.on_failure);
+        let Engine { writer, committer, handle, tasks } =
+            Engine::start(disk, options, Reads::OffThread)?;
+        let inbox = Arc::clone(&writer.inbox);
+        let threads = start_threads(writer, committer, on_failure)?;
+        let log = handle.log().clone();
+        Ok((handle, NodeGuard { inbox, log, tasks, threads }))
+    }
+}
+
+/// All parts of a node, with nobody yet who gives the writer and the committer their turns.
+pub(crate) struct Engine<D: Disk> {
+    pub(crate) writer: Writer<Joined, Appender>,
+    pub(crate) committer: Committer<D>,
+    pub(crate) handle: Handle,
+    pub(crate) tasks: JoinSet<()>,
+}
+
+impl<D: Disk> Engine<D> {
+    pub(crate) fn start(
+        disk: D,
+        options: NodeOptions,
+        reads: Reads,
+    ) -> Result<Engine<D>, OpenError> {
         let started = Instant::now();
         let NodeOptions { topics, workflows, journal, mut clock, entropy, limits, .. } = options;
-        let log = PublishedLog::new(limits.hot_tail_bytes);
+        let log = PublishedLog::new(limits.hot_tail_bytes, reads);
         let revival = Revival { topics, workflows, journal, log: log.clone() };
         let revived = revival.run(disk, &mut *clock, &*entropy)?;
         let Revived { joined, born, appender, committer, last, boot_epoch, generation } = revived;
@@ -164,7 +188,7 @@ impl Node {
             journal: appender,
             clock,
             entropy,
-            inbox: Arc::clone(&inbox),
+            inbox,
             held: Arc::new(held),
             waiting: HashMap::new(),
             due_after: None,
@@ -172,12 +196,10 @@ impl Node {
             crash_point: options.crash_point,
             paranoid: options.paranoid,
         };
-        let threads = start_threads(writer, committer, options.on_failure)?;
         let tasks = start_tasks(&handle, options.routes, options.pumps, limits.publishers_count);
         let start_ms = started.elapsed().as_millis();
         tracing::info!(%last, boot_epoch, cluster_id = %born.cluster_id, start_ms, "node is open");
-        let log = handle.log().clone();
-        Ok((handle, NodeGuard { inbox, log, tasks, threads }))
+        Ok(Engine { writer, committer, handle, tasks })
     }
 }
 

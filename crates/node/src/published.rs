@@ -26,6 +26,16 @@ pub(crate) enum Publication {
     TopicDeleted { name: String, id: TopicId },
 }
 
+/// Where cold reads are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// On a thread that may block.
+    OffThread,
+    /// On the caller's: for a simulated disk, which does not block.
+    #[cfg_attr(not(feature = "simulated"), allow(dead_code, reason = "for simulations"))]
+    InPlace,
+}
+
 /// Reads the journal. Blocks.
 pub(crate) trait ReadBlob: Send + Sync + 'static {
     fn read(&self, address: BlobAddr) -> Result<Bytes, Error>;
@@ -51,6 +61,7 @@ struct Shared {
     tail: Mutex<HotTail>,
     /// There as long as the journal is open.
     reader: RwLock<Option<Arc<dyn ReadBlob>>>,
+    reads: Reads,
     /// Raised whenever a topic comes or goes.
     changes: watch::Sender<u64>,
     waiter_ids: AtomicU64,
@@ -69,11 +80,12 @@ struct Topic {
 
 impl PublishedLog {
     /// Empty, and without bytes to read.
-    pub(crate) fn new(hot_tail_bytes: usize) -> PublishedLog {
+    pub(crate) fn new(hot_tail_bytes: usize, reads: Reads) -> PublishedLog {
         PublishedLog(Arc::new(Shared {
             topics: RwLock::default(),
             tail: Mutex::new(HotTail::new(hot_tail_bytes)),
             reader: RwLock::new(None),
+            reads,
             changes: watch::Sender::new(0),
             waiter_ids: AtomicU64::new(0),
         }))
@@ -200,7 +212,12 @@ impl PublishedLog {
         let reader = self.0.reader.read().unwrap_or_else(PoisonError::into_inner).clone();
         let reader = reader.ok_or(Error::Stopping)?;
         let read = move || read(&*reader);
-        tokio::task::spawn_blocking(read).await.map_err(|_cancelled| Error::Stopping)?
+        match self.0.reads {
+            Reads::OffThread => {
+                tokio::task::spawn_blocking(read).await.map_err(|_cancelled| Error::Stopping)?
+            }
+            Reads::InPlace => read(),
+        }
     }
 
     /// Changes whenever a topic comes or goes.

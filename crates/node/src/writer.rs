@@ -29,6 +29,15 @@ const FULL_RETRY: Duration = Duration::from_millis(200);
 /// must not make the writer spin.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 
+/// What a turn has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// A piece of work is done.
+    Worked,
+    /// There was none.
+    Idle,
+}
+
 /// Everything the thread owns.
 pub(crate) struct Writer<M: Machines, J: Append> {
     pub(crate) machines: M,
@@ -52,26 +61,29 @@ pub(crate) struct Writer<M: Machines, J: Append> {
 impl<M: Machines, J: Append> Writer<M, J> {
     /// Runs until the inbox is closed.
     pub(crate) fn run(mut self) {
-        while self.turn().is_continue() {}
+        while self.turn(None).is_continue() {}
         self.inbox.close();
     }
 
-    fn turn(&mut self) -> ControlFlow<()> {
+    /// Does what time asks for, and then one piece of work; waits for it as long as nothing is
+    /// due, but not longer than `patience`.
+    pub(crate) fn turn(&mut self, patience: Option<Duration>) -> ControlFlow<(), Turn> {
         let now = self.clock.now();
         let wait = self.serve_due(now)?;
+        let wait = [wait, patience].into_iter().flatten().min();
         let takes_produces = || self.held.unsynced_bytes() < self.unsynced_bytes_max;
         match self.inbox.next(wait, takes_produces) {
-            Work::Request(request) => self.serve(request),
-            Work::Posted(ask) => self.carry_out(ask, self.inbox.ticket(), None).1,
+            Work::Request(request) => self.serve(request)?,
+            Work::Posted(ask) => self.carry_out(ask, self.inbox.ticket(), None).1?,
             Work::Forget(ticket) => {
                 if self.waiting.remove(&ticket).is_some() {
                     self.machines.forget(ticket);
                 }
-                ControlFlow::Continue(())
             }
-            Work::Nothing => ControlFlow::Continue(()),
-            Work::Closed => ControlFlow::Break(()),
+            Work::Nothing => return ControlFlow::Continue(Turn::Idle),
+            Work::Closed => return ControlFlow::Break(()),
         }
+        ControlFlow::Continue(Turn::Worked)
     }
 
     fn serve(&mut self, request: Request<M::Ask, M::Reply>) -> ControlFlow<()> {

@@ -33,4 +33,4 @@ mod wire;
 mod tests;
 
 pub use options::Options;
-pub use server::{Error, serve};
+pub use server::{Error, serve, service};

@@ -7,15 +7,18 @@ use crate::front::Front;
 use crate::generated::temporal::api::workflowservice::v1::workflow_service_server::WorkflowServiceServer;
 use crate::incoming;
 use crate::options::Options;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
+use tower::Service;
 
 /// A peer that is silent for this long is asked for a sign of life, ...
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -55,8 +58,6 @@ pub(crate) async fn run<B: Backend>(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
     let (stop, stopping) = watch::channel(false);
-    let request_bytes_max = options.request_bytes_max;
-    let budget = ReceiveBudget::new(options.receive_bytes_max);
     let connections = incoming::accept(listener, options.connections_max);
     let builder = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -64,12 +65,7 @@ pub(crate) async fn run<B: Backend>(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(options.streams_per_connection_max);
-    let front = Front::new(backend, Arc::new(options), stopping.clone());
-    let workflow = WorkflowServiceServer::new(front)
-        .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(request_bytes_max);
-    let health = health::<B>(request_bytes_max).await;
-    let dispatch = Dispatch { budget, workflow, health };
+    let dispatch = dispatch(backend, options, stopping.clone()).await;
     let served = { builder }.serve_with_incoming_shutdown(dispatch, connections, async move {
         shutdown.await;
         stop.send_replace(true);
@@ -78,6 +74,35 @@ pub(crate) async fn run<B: Backend>(
         ended = served => Ok(ended?),
         () = overdue(stopping) => Ok(()),
     }
+}
+
+/// The Temporal front without a listener: what answers one request, wherever it comes from.
+/// `stopping` becomes true when waiting requests are to be answered.
+pub async fn service(
+    node: node::Handle,
+    options: Options,
+    stopping: watch::Receiver<bool>,
+) -> impl Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static {
+    dispatch(node, options, stopping).await
+}
+
+async fn dispatch<B: Backend>(
+    backend: B,
+    options: Options,
+    stopping: watch::Receiver<bool>,
+) -> Dispatch<WorkflowServiceServer<Front<B>>, HealthServer<impl Health>> {
+    let request_bytes_max = options.request_bytes_max;
+    let budget = ReceiveBudget::new(options.receive_bytes_max);
+    let front = Front::new(backend, Arc::new(options), stopping);
+    let workflow = WorkflowServiceServer::new(front)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(request_bytes_max);
+    let health = health::<B>(request_bytes_max).await;
+    Dispatch { budget, workflow, health }
 }
 
 /// Ends when the server has been stopping for too long.

@@ -23,6 +23,20 @@ const ARROWS: &[(&str, &[&str])] = &[
         "fuzz-targets",
         &["base", "bridge", "journal", "kafka", "node", "temporal", "topics", "workflows"],
     ),
+    (
+        "sim",
+        &[
+            "base",
+            "bridge",
+            "checker",
+            "journal",
+            "kafka",
+            "node",
+            "temporal",
+            "topics",
+            "workflows",
+        ],
+    ),
 ];
 
 /// Crates that must not be named by the pure ones: they do I/O or look at clocks.
@@ -31,10 +45,10 @@ const PURE: &[&str] = &["base", "topics", "workflows"];
 
 /// gRPC is known to one crate; so are the client libraries.
 const ONLY: &[(&str, &[&str])] = &[
-    ("tonic", &["temporal"]),
+    ("tonic", &["temporal", "sim"]),
     ("temporalio-sdk", &["demo", "mainstay", "torture"]),
     ("rdkafka", &["demo", "mainstay", "torture"]),
-    ("kafka-protocol", &["kafka", "fuzz-targets"]),
+    ("kafka-protocol", &["kafka", "fuzz-targets", "sim"]),
 ];
 
 type Dependencies = BTreeMap<String, Vec<(String, String)>>;

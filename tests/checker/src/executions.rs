@@ -195,7 +195,7 @@ impl<'a> Executions<'a> {
             (Call::History { workflow_id, .. }, Some(Answer::History { run_id, events })) => {
                 let run = self.run(workflow_id, run_id);
                 run.take_events(op, events, report);
-                run.lengths.add(op.returned, run.events.len() as i64, op.id);
+                run.lengths.add(op.returned, events.len() as i64, op.id);
                 if last_look {
                     run.last = Some((op.id, op.returned_us));
                 }

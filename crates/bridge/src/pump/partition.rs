@@ -101,6 +101,7 @@ impl<S: Source, T: Target> PartitionPump<S, T> {
             }
         };
         let event = tokio::select! {
+            biased;
             Some(delivered) = self.under_way.join_next() => Event::Delivered(delivered),
             batches = read => Event::Read(batches),
             () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {

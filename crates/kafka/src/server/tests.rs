@@ -629,7 +629,7 @@ async fn clients_that_do_not_read_do_not_stop_others() {
     };
     let server = Running::start(&fake, Options { limits, ..Options::default() }).await;
     // A fetch that waits for ever, and is large.
-    let mut hostile = TcpStream::connect(server.address).await.unwrap();
+    let mut hostile = tokio::net::TcpStream::connect(server.address).await.unwrap();
     let mut honest = server.client().await;
     let mut waits = fetch("a", 0, 0);
     (waits.max_wait_ms, waits.min_bytes) = (i32::MAX, i32::MAX);

@@ -16,7 +16,7 @@ const TOPIC: TopicId = TopicId(Uuid::from_u128(1));
 const PARTITION: PartitionId = PartitionId { topic: TOPIC, index: 1 };
 
 fn log() -> PublishedLog {
-    let log = PublishedLog::new(1_000);
+    let log = PublishedLog::new(1_000, Reads::OffThread);
     log.read_from(Arc::new(Disk));
     let created =
         Publication::TopicCreated { name: "orders".into(), id: TOPIC, partition_count: 2 };
