@@ -166,6 +166,19 @@ fn pipelined_sends_change_places() {
 }
 
 #[test]
+fn repeated_sends_change_places() {
+    caught(L4, "before its own record", |s| {
+        let one = s.invoke(1, send(1));
+        let two = s.invoke(1, send(2));
+        s.settle(one, unknown());
+        s.settle(two, unknown());
+        s.ask(1, again(one, 1), sent(1));
+        s.ask(1, again(two, 2), sent(0));
+        s.calm().log(&[2, 1]);
+    });
+}
+
+#[test]
 fn a_later_send_comes_first() {
     caught(L4, "before its own record", |s| {
         s.ask(1, send_as("b", Delivery::Once, 1), sent(1));

@@ -60,8 +60,7 @@ fn why(send: &Send<'_>) -> String {
 pub(super) fn order_of_each_producer(log: &Log<'_>, report: &mut Report) {
     let mut reached: HashMap<(PartitionName<'_>, &str), Reached> = HashMap::new();
     let mut pipelines: HashMap<(PartitionName<'_>, u32, &str), Pipeline<'_>> = HashMap::new();
-    let single =
-        log.sends.iter().filter(|send| !send.repeats && log.by_value[&send.value].len() == 1);
+    let single = log.sends.iter().filter(|send| is_made_once(log, send));
     for send in single.clone() {
         if let Some((partition, Some(offset))) = send.acked {
             let of_producer = reached.entry(((send.topic, partition), send.producer)).or_default();
@@ -87,6 +86,15 @@ pub(super) fn order_of_each_producer(log: &Log<'_>, report: &mut Report) {
             swapped(name, pair[1].1, pair[1].0, pair[0].0, pair[0].1.op.id, report);
         }
     }
+}
+
+/// Whether it is the only send of its value, but for repetitions under its sequence number: those
+/// cannot put it anywhere else in the order.
+fn is_made_once(log: &Log<'_>, send: &Send<'_>) -> bool {
+    let sends = &log.by_value[&send.value];
+    let repetitions = sends.iter().filter(|index| log.sends[**index].repeats).count();
+    let others = sends.len() - 1;
+    !send.repeats && repetitions == others && (others == 0 || send.delivery == Delivery::Idempotent)
 }
 
 /// The one place of a record; none if it is not known, or not one.
