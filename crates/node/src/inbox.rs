@@ -63,7 +63,7 @@ pub(crate) struct Request<A, R> {
     pub(crate) ticket: Ticket,
     pub(crate) principal: Principal,
     pub(crate) slot: Box<dyn Slot<R>>,
-    /// Room in the lane, given back when the request has been decided.
+    /// Room in the lane, given back when the writer takes the request.
     pub(crate) room: OwnedSemaphorePermit,
 }
 

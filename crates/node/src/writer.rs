@@ -93,9 +93,10 @@ impl<M: Machines, J: Append> Writer<M, J> {
         }
         // Authorization comes here; until it exists everyone may do everything.
         let (Principal::Anonymous | Principal::Node) = principal;
-        let (_, flow) = self.carry_out(ask, ticket, Some(slot));
+        // Before the answer can leave: whoever has it may ask again at once and must find the room
+        // that it had.
         drop(room);
-        flow
+        self.carry_out(ask, ticket, Some(slot)).1
     }
 
     /// Serves what time asks for. Says how long to wait for the inbox then.

@@ -16,7 +16,7 @@ use node::{NodeOptions, Rebuilt, SteppedNode};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Small, so that a run fills some segments.
 const ENTRY_BYTES_MAX: usize = 96 << 10;
@@ -93,7 +93,7 @@ impl Lives {
                 node = same;
                 continue;
             }
-            tokio::time::sleep(end.down).await;
+            sleep(end.down).await;
             node = self.open().await?;
         }
         stage.enter(Part::Calm);
@@ -259,7 +259,7 @@ impl Lives {
                     return Stopped::Disk(error);
                 }
                 if self.random.percent(late_release_percent) {
-                    tokio::time::sleep(self.random.millis(0, 5)).await;
+                    sleep(self.random.millis(0, 5)).await;
                 }
                 node.release();
                 seal_at = Some(Instant::now() + Duration::from_millis(20));
