@@ -108,8 +108,9 @@ async fn direct(command: Command) -> Result<bool> {
     match command {
         Command::Change(suite) => Ok(report::is_good(&run_suite(&suite, false).await)),
         Command::Long { suite, log } => {
+            let commit = log::commit();
             let outcomes = run_suite(&suite, true).await;
-            log::append(&log.unwrap_or_else(log::path), &outcomes)?;
+            log::append(&log.unwrap_or_else(log::path), &commit, &outcomes)?;
             Ok(report::is_good(&outcomes))
         }
         Command::Method { method, options, outcome } => {

@@ -24,19 +24,23 @@ pub(crate) fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reliability-log.md")
 }
 
-/// Appends these outcomes.
-pub(crate) fn append(path: &Path, outcomes: &[Outcome]) -> Result<()> {
+/// What is checked out; to be asked before a run, which may outlast it.
+pub(crate) fn commit() -> String {
+    said("git", &["describe", "--always", "--dirty", "--exclude=*"])
+}
+
+/// Appends these outcomes of that commit.
+pub(crate) fn append(path: &Path, commit: &str, outcomes: &[Outcome]) -> Result<()> {
     let what = || format!("the reliability log {}", path.display());
     let is_new = !path.exists();
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
     let mut file = file.with_context(what)?;
     let head = if is_new { HEAD } else { "" };
-    let rows: String = outcomes.iter().map(row).collect();
+    let rows: String = outcomes.iter().map(|outcome| row(commit, outcome)).collect();
     file.write_all(format!("{head}{rows}").as_bytes()).with_context(what)
 }
 
-fn row(it: &Outcome) -> String {
-    let commit = said("git", &["describe", "--always", "--dirty", "--exclude=*"]);
+fn row(commit: &str, it: &Outcome) -> String {
     let found = match (it.findings.first(), &it.not_run) {
         (Some(first), _) => format!("{} finding(s): {first}", it.findings.len()),
         (None, Some(why)) => why.clone(),
