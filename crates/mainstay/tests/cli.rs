@@ -197,6 +197,45 @@ fn a_directory_and_a_port_are_used_once() {
     assert!(code == Some(1) && err.contains(&want) && err.contains("--temporal"), "{err}");
 }
 
+/// Damage, loss and a newer format end the start, with one line that names the file.
+#[test]
+fn a_directory_that_is_not_whole_is_refused_by_name() {
+    let good = TempDir::new().unwrap();
+    assert_eq!(Served::start(good.path(), &[]).signal("-TERM").0, Some(0));
+    let segment = std::fs::read(good.path().join("0000000001.segment")).unwrap();
+    let mut damaged = segment.clone();
+    // In the first entry, which later frames prove.
+    damaged[4096 + 80 + 20] ^= 1;
+    let known = "has format \"unstable 2\"; this release knows \"unstable 1\" only";
+    for (file, bytes, said) in [
+        ("0000000001.segment", Some(damaged), "0000000001.segment is damaged at offset 4176: "),
+        ("0000000001.segment", Some(Vec::new()), "0000000001.segment is damaged at offset 0: "),
+        ("0000000001.segment", None, "0000000001.segment is missing; the journal cannot be read"),
+        ("1.segment", Some(segment), "1.segment is no file of a journal; move it away, or use"),
+        ("VERSION", Some(b"unstable 2\n".to_vec()), known),
+    ] {
+        let directory = copy_of(good.path());
+        let path = directory.path().join(file);
+        match bytes {
+            Some(bytes) => std::fs::write(path, bytes).unwrap(),
+            None => std::fs::remove_file(path).unwrap(),
+        }
+        let (code, out, err) = run(&["serve", "--data", directory.path().to_str().unwrap()]);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{said}: {err}");
+        assert!(err.starts_with("mainstay: cannot open the node: ") && err.contains(said), "{err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+}
+
+fn copy_of(data: &Path) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for entry in std::fs::read_dir(data).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
 /// What a directory holds survives kill -9: it is the same cluster.
 #[test]
 fn a_killed_node_comes_back() {
