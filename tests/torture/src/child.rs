@@ -59,18 +59,30 @@ impl Process {
         self.signal(Signal::STOP)
     }
 
+    /// SIGCONT: it goes on.
+    pub(crate) fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
     /// SIGTERM: it is asked to end.
     pub(crate) fn ask_to_end(&self) -> Result<()> {
         self.signal(Signal::TERM)
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        match tokio::time::timeout(limit, self.child.wait()).await {
+            Ok(status) => Ok(status?),
+            Err(_) => bail!("{} did not end in {limit:?}\n{}", self.name, self.log_tail()),
+        }
+    }
+
     /// Waits until it has ended by itself, as it was asked to.
     pub(crate) async fn join(mut self, limit: Duration) -> Result<()> {
         drop(self.child.stdin.take());
-        match tokio::time::timeout(limit, self.child.wait()).await {
-            Ok(status) if status.as_ref().is_ok_and(ExitStatus::success) => Ok(()),
-            Ok(status) => bail!(self.ended(status?)),
-            Err(_) => bail!("{} did not end in {limit:?}\n{}", self.name, self.log_tail()),
+        match self.wait(limit).await? {
+            status if status.success() => Ok(()),
+            status => bail!(self.ended(status)),
         }
     }
 

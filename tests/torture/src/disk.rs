@@ -14,6 +14,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::machine;
+
 /// What the image may grow to, and the RAM disk with two of them.
 const IMAGE_BYTES: u64 = 3 << 30;
 const RAM_BYTES: u64 = 7 << 30;
@@ -38,11 +40,7 @@ pub(crate) fn hindrance() -> Option<String> {
     if !Path::new("/dev/loop-control").exists() {
         return Some("there are no loop devices".to_owned());
     }
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let is_there =
-        |program: &&str| std::env::split_paths(&paths).any(|path| path.join(program).is_file());
-    let missing = PROGRAMS.iter().find(|program| !is_there(program));
-    missing.map(|program| format!("the program {program} is missing"))
+    machine::missing(&PROGRAMS)
 }
 
 /// See the module's page.

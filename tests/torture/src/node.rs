@@ -1,8 +1,9 @@
 //! The node of a run: where it lives, and the process while there is one.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -35,6 +36,10 @@ pub(crate) struct Node {
     config: PathBuf,
     log: PathBuf,
     process: Option<Process>,
+    /// What it is started under from now on: a program and its arguments, if any.
+    pub(crate) under: Vec<OsString>,
+    /// Words of log lines that the faults of a run explain.
+    pub(crate) explained: &'static [&'static str],
     /// The longest time that a start took.
     pub(crate) slowest_start: Duration,
 }
@@ -52,12 +57,26 @@ impl Node {
             config: path,
             log: directory.join("node.log"),
             process: None,
+            under: Vec::new(),
+            explained: &[],
             slowest_start: Duration::ZERO,
         })
     }
 
     /// Starts it and waits until it says that it is ready.
     pub(crate) async fn start(&mut self) -> Result<()> {
+        if !self.try_start().await? {
+            let process = self.process()?;
+            bail!(
+                "the node ended before it was ready; the end of its log:\n{}",
+                process.log_tail()
+            );
+        }
+        Ok(())
+    }
+
+    /// Starts it where it may end by itself; answers whether it said that it is ready.
+    pub(crate) async fn try_start(&mut self) -> Result<bool> {
         let begin = Instant::now();
         self.spawn()?;
         let process = self.process.as_mut().context("the node is running")?;
@@ -65,16 +84,25 @@ impl Node {
         let mut banner = String::new();
         let mut reader = BufReader::new(stdout);
         let read = tokio::time::timeout(READY_MAX, reader.read_line(&mut banner)).await;
-        if !matches!(read, Ok(Ok(_))) || !banner.starts_with('{') {
-            bail!("the node is not ready ({read:?}); the end of its log:\n{}", process.log_tail());
+        match read {
+            Ok(Ok(0)) => return Ok(false),
+            Ok(Ok(_)) if banner.starts_with('{') => {}
+            _ => bail!("the node is not ready ({read:?}); its log:\n{}", process.log_tail()),
         }
         self.slowest_start = self.slowest_start.max(begin.elapsed());
-        Ok(())
+        Ok(true)
     }
 
     /// Starts it and does not wait.
     pub(crate) fn spawn(&mut self) -> Result<()> {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.under.split_first() {
+            None => Command::new(&self.binary),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(&self.binary);
+                command
+            }
+        };
         command
             .args(["serve", "--json", "--data"])
             .arg(&self.data)
@@ -103,6 +131,13 @@ impl Node {
         }
     }
 
+    /// Waits until it has ended by itself, as something was done that must end it.
+    pub(crate) async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let status = self.process()?.wait(limit).await?;
+        self.process = None;
+        Ok(status)
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) async fn stop(&mut self, limit: Duration) -> Result<()> {
         self.process()?.ask_to_end()?;
@@ -126,6 +161,7 @@ impl Node {
     pub(crate) fn complaints(&self) -> Vec<String> {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let bad = text.lines().filter(|line| line.contains("panicked") || line.contains("ERROR"));
-        bad.map(|line| format!("the node's log: {line}")).collect()
+        let explained = |line: &&str| self.explained.iter().any(|words| line.contains(words));
+        bad.filter(|line| !explained(line)).map(|line| format!("the node's log: {line}")).collect()
     }
 }

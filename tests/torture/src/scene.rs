@@ -82,6 +82,11 @@ impl Scene {
         Ok(scene)
     }
 
+    /// The directory of the run.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Where the histories are.
     pub(crate) fn histories(&self) -> PathBuf {
         self.directory.join(HISTORIES)
@@ -89,7 +94,12 @@ impl Scene {
 
     /// A fault begins; to be called before it is done.
     pub(crate) fn fault(&self, party: Party, fault: Fault) {
-        self.book.put(Line::Fault { at_us: now_us(), party, fault });
+        self.fault_at(now_us(), party, fault);
+    }
+
+    /// A fault began at that time, as is known by now.
+    pub(crate) fn fault_at(&self, at_us: i64, party: Party, fault: Fault) {
+        self.book.put(Line::Fault { at_us, party, fault });
     }
 
     /// A party works again; to be called after that is known.
@@ -100,7 +110,42 @@ impl Scene {
     /// Watches everything for so long; fails if a process ends by itself.
     pub(crate) async fn watch(&mut self, time: Duration) -> Result<()> {
         self.node.watch(time).await?;
+        self.watch_clients()
+    }
+
+    /// Fails if a client process has ended by itself.
+    pub(crate) fn watch_clients(&mut self) -> Result<()> {
         self.clients.iter_mut().try_for_each(|client| client.process.check())
+    }
+
+    /// The places of the client processes whose role is like this.
+    pub(crate) fn clients(&self, which: impl Fn(Role) -> bool) -> Vec<usize> {
+        let all = self.clients.iter().enumerate();
+        all.filter(|(_, client)| which(client.role)).map(|(index, _)| index).collect()
+    }
+
+    /// SIGSTOP of a client process, or of the node.
+    pub(crate) fn pause(&mut self, client: Option<usize>) -> Result<()> {
+        self.fault(self.party(client), Fault::Pause);
+        self.process(client)?.pause()
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&mut self, client: Option<usize>) -> Result<()> {
+        self.process(client)?.resume()?;
+        self.recovered(self.party(client));
+        Ok(())
+    }
+
+    fn party(&self, client: Option<usize>) -> Party {
+        client.map_or(Party::Node, |index| Party::Process(self.clients[index].number))
+    }
+
+    fn process(&mut self, client: Option<usize>) -> Result<&mut Process> {
+        match client {
+            Some(index) => Ok(&mut self.clients[index].process),
+            None => self.node.process(),
+        }
     }
 
     /// How many client processes there are.

@@ -3,6 +3,8 @@
 
 mod cut;
 mod kill;
+mod pause;
+mod sync_error;
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,7 +14,7 @@ use checker::{Invariant, Line};
 
 use crate::report::Outcome;
 use crate::scene::{HISTORIES, Scene};
-use crate::{disk, namespace};
+use crate::{disk, injection, namespace};
 
 /// The promises that every run with a whole cast must have put to the test.
 const JUDGED: [Invariant; 12] = [
@@ -37,6 +39,10 @@ pub(crate) enum Method {
     T3,
     /// Power cuts under load
     T4,
+    /// Failing syncs and writes under load
+    T9,
+    /// SIGSTOP of the node, a worker, a client
+    T14,
 }
 
 /// How a method is run.
@@ -64,12 +70,14 @@ pub(crate) struct Verdict {
 
 impl Method {
     /// All of them, in the order in which they are run.
-    pub(crate) const ALL: [Method; 2] = [Method::T3, Method::T4];
+    pub(crate) const ALL: [Method; 4] = [Method::T3, Method::T4, Method::T9, Method::T14];
 
     fn name(self) -> &'static str {
         match self {
             Method::T3 => "T3",
             Method::T4 => "T4",
+            Method::T9 => "T9",
+            Method::T14 => "T14",
         }
     }
 
@@ -77,6 +85,8 @@ impl Method {
         match self {
             Method::T3 => "kill -9 under load",
             Method::T4 => "power cut under load",
+            Method::T9 => "failing syncs, then a power cut",
+            Method::T14 => "processes that stand still",
         }
     }
 
@@ -88,19 +98,24 @@ impl Method {
             (Method::T3, true) => (5, 100),
             (Method::T4, false) => (1, 40),
             (Method::T4, true) => (5, 40),
+            (Method::T9, false) => (1, 14),
+            (Method::T9, true) => (1, 280),
+            (Method::T14, false) => (1, 5),
+            (Method::T14, true) => (2, 100),
         }
     }
 
     /// Whether it mounts something, which nobody else is to see.
     fn needs_mounts(self) -> bool {
-        self == Method::T4
+        matches!(self, Method::T4 | Method::T9)
     }
 
     /// Why it cannot be run on this machine, if it cannot.
     fn hindrance(self) -> Option<String> {
         match self {
-            Method::T3 => None,
+            Method::T3 | Method::T14 => None,
             Method::T4 => disk::hindrance(),
+            Method::T9 => disk::hindrance().or_else(injection::hindrance),
         }
     }
 
@@ -169,6 +184,8 @@ impl Method {
         match self {
             Method::T3 => kill::run(directory, seed, faults, verdict).await,
             Method::T4 => cut::run(directory, seed, faults, verdict).await,
+            Method::T9 => sync_error::run(directory, seed, faults, verdict).await,
+            Method::T14 => pause::run(directory, seed, faults, verdict).await,
         }
     }
 }
