@@ -34,7 +34,8 @@ pub struct Limits {
     pub parked_bytes: usize,
     /// Bytes of one read, as stored.
     pub read_bytes: usize,
-    /// What one batch may unfold to. A larger one cannot be decoded.
+    /// What one batch may unfold to. A larger one cannot be decoded. While its buffer grows, half
+    /// as much again is held.
     pub decoded_bytes: usize,
     /// A lane's first wait.
     pub backoff_min: Duration,
@@ -49,7 +50,7 @@ impl Default for Limits {
             parked_count: 1_000,
             parked_bytes: 16 << 20,
             read_bytes: 1 << 20,
-            decoded_bytes: 64 << 20,
+            decoded_bytes: 32 << 20,
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(10),
         }

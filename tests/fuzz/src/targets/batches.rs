@@ -4,11 +4,10 @@
 
 use super::block_on;
 use super::kafka::frame;
+use ::bridge::pump::Limits;
 use bytes::Bytes;
 use topics::{BatchHeader, Records};
 
-/// What a batch may unfold to. Half of what a target may hold.
-const UNFOLDED_BYTES_MAX: usize = 32 << 20;
 /// Of the headers: what lies where.
 const LENGTH_AT: std::ops::Range<usize> = 8..12;
 const CRC_AT: std::ops::Range<usize> = 17..21;
@@ -39,10 +38,11 @@ pub(crate) fn batch(bytes: &[u8]) -> bool {
     is_good
 }
 
-/// Whether all records can be read.
+/// Whether all records can be read, as far as a route unfolds them.
 fn read(batch: &Bytes) -> bool {
     let _ = BatchHeader::parse(batch);
-    let Ok(mut records) = Records::open(batch, 1_000, UNFOLDED_BYTES_MAX) else { return false };
+    let unfolded_bytes_max = Limits::default().decoded_bytes;
+    let Ok(mut records) = Records::open(batch, 1_000, unfolded_bytes_max) else { return false };
     records.all(|record| record.is_ok())
 }
 
