@@ -8,10 +8,11 @@ use crate::backend::{self, Backend};
 use crate::front::Front;
 use crate::generated::temporal::api::workflowservice::v1::workflow_service_server::WorkflowServiceServer;
 use crate::options::Options;
-use crate::page_token::{Owner, PageToken};
+use crate::page_token::{Kind, Owner, PageToken};
 use crate::{deadline, elements};
 use base::{
-    Blob, BlobAddr, Cx, JournalOp, Lsn, Machine, SeededEntropy, Ticket, Timestamp, Uuid, Verdict,
+    Blob, BlobAddr, Cx, JournalOp, Lsn, Machine, RunId, SeededEntropy, Ticket, Timestamp, Uuid,
+    Verdict,
 };
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -98,6 +99,25 @@ impl Session {
         self.behind.locked().tokens.iter().rev().nth(before).cloned().unwrap_or_default()
     }
 
+    /// A page token of the run that was started last, with whatever it says: whether it is that of
+    /// a task, the next event, the end, and what comes after.
+    pub fn page_token(
+        &self,
+        owner: (&str, &str),
+        is_task: bool,
+        events: (i64, i64),
+        transient: &[u8],
+    ) -> Vec<u8> {
+        let token = PageToken {
+            kind: if is_task { Kind::Task } else { Kind::History },
+            run_id: RunId(self.behind.locked().run_id),
+            next_event_id: events.0,
+            end_event_id: events.1,
+            transient: Bytes::copy_from_slice(transient),
+        };
+        token.encode(Owner { namespace: owner.0, workflow_id: owner.1 })
+    }
+
     /// Time moves on, and what becomes due is done.
     pub fn pass(&mut self, time: Duration) {
         let mut state = self.behind.locked();
@@ -129,6 +149,7 @@ struct State {
     blobs: HashMap<BlobAddr, Bytes>,
     answers: BTreeMap<Ticket, Result<Reply, Refusal>>,
     tokens: Vec<Bytes>,
+    run_id: Uuid,
 }
 
 impl Behind {
@@ -143,6 +164,7 @@ impl Behind {
             blobs: HashMap::new(),
             answers: BTreeMap::new(),
             tokens: Vec::new(),
+            run_id: Uuid::nil(),
         };
         let birth = Workflows::birth(&Cx { now: state.now, entropy: &state.entropy });
         state.append(&birth, &mut Vec::new());
@@ -166,6 +188,9 @@ impl Behind {
             return Ok(None);
         };
         let reply = answer.map_err(Error::Workflows)?;
+        if let Reply::StartWorkflowExecution(response, _) = &reply {
+            state.run_id = response.run_id.parse().unwrap_or_default();
+        }
         let token = match &reply {
             Reply::WorkflowTask(task) => Some(&task.response.task_token),
             Reply::ActivityTask(task) => Some(&task.response.task_token),

@@ -7,6 +7,8 @@
 #![allow(deprecated, reason = "older SDKs still write and read these fields")]
 
 pub mod ask;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod limits;
 pub mod op;
 

@@ -84,7 +84,24 @@ pub(super) fn record() -> anyhow::Result<()> {
     keep("publish", "nested", &parts(&[b"json/plain", nested.as_bytes()]))?;
     keep("temporal-tokens", "page", &[&[0, 1, 2], &[7; 40][..]].concat())?;
     keep("temporal-tokens", "deadline", b"\x0170S")?;
-    keep("temporal-tokens", "task", &[&[2, 0x0a, 18][..], &[9; 40]].concat())
+    keep("temporal-tokens", "task", &[&[2, 0x0a, 18][..], &[9; 40]].concat())?;
+    let page = |flags: u8, size: u8, next: i64, end: i64| {
+        [&[3, flags, size][..], &next.to_le_bytes(), &end.to_le_bytes(), b"\x0a\x02\x08\x09"]
+            .concat()
+    };
+    keep("temporal-tokens", "sealed-task-page", &page(4, 1, 2, 4))?;
+    keep("temporal-tokens", "sealed-history-page", &page(0, 1, 2, 3))?;
+    keep("temporal-tokens", "sealed-page-backwards", &page(4, 0, i64::MAX, i64::MIN))?;
+    keep("temporal-tokens", "sealed-wait", &page(1, 0, 1_000, 1))?;
+    // Of a task: its kind, its scheduled event and its attempt.
+    keep("temporal-tokens", "sealed-task", &[4, 6])?;
+    keep("temporal-tokens", "sealed-activity", &[4, 3, 0x10, 2, 0x18, 5, 0x20, 1])?;
+    keep("temporal-tokens", "sealed-query", &[4, 4, 0x10, 3])?;
+    keep(
+        "temporal-tokens",
+        "sealed-edges",
+        &[&[4, 5, 0x18][..], &[0xff; 9], &[1, 0x20, 0x7f]].concat(),
+    )
 }
 
 fn parts(parts: &[&[u8]]) -> Vec<u8> {
