@@ -6,6 +6,7 @@
 //! of the corpus by the stable toolchain (`main.rs`) and guided by coverage (`guided/`).
 
 mod fields;
+pub mod meter;
 mod targets;
 
 pub use fields::Fields;

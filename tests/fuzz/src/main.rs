@@ -3,16 +3,18 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the command line")]
 
 mod guided;
-mod meter;
 mod mutate;
 mod record;
 mod run;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use fuzz_targets::{INPUT_BYTES_MAX, LIVE_BYTES_MAX, TARGETS, Target, target};
-use std::path::PathBuf;
+use fuzz_targets::{INPUT_BYTES_MAX, TARGETS, Target, meter, target};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Where an input goes that fails.
+const ARTIFACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/fuzz");
 
 #[derive(Parser)]
 #[command(about = "Runs the fuzz targets of Mainstay")]
@@ -36,7 +38,7 @@ enum Command {
         #[arg(long)]
         seed: Option<u64>,
         /// Where an input goes that fails.
-        #[arg(long, default_value = "target/fuzz")]
+        #[arg(long, default_value = ARTIFACTS)]
         artifacts: PathBuf,
     },
     /// One input.
@@ -73,7 +75,7 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Replay { target, file } => {
             let input = std::fs::read(&file).with_context(|| format!("{}", file.display()))?;
-            let figures = run::replay(named(&target)?, &input, &PathBuf::from("target/fuzz"))?;
+            let figures = run::replay(named(&target)?, &input, Path::new(ARTIFACTS))?;
             println!("{figures:?}");
         }
         Command::Guided { seconds, toolchain, targets } => {

@@ -5,9 +5,8 @@
 
 use crate::meter::{self, Taken};
 use crate::mutate::Mutator;
-use crate::{INPUT_BYTES_MAX, LIVE_BYTES_MAX, Target};
+use crate::{INPUT_BYTES_MAX, Target};
 use anyhow::{Context, bail};
-use rustix::time::{ClockId, clock_gettime};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,8 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Processor time of one input.
-const INPUT_TIME_MAX: Duration = Duration::from_secs(1);
 /// After so long without an end, on a machine that may be busy, the process is ended.
 const HANG_MAX: Duration = Duration::from_secs(30);
 /// What takes longer is run as it is, and not mutated: a few bombs would take all the time.
@@ -63,11 +60,10 @@ pub(crate) fn run(
     let mut runner = Runner::new(target, artifacts)?;
     let mut quick = Vec::new();
     for (path, input) in corpus {
-        let before = processor_time();
-        let understood = runner.input(&input).with_context(|| format!("{}", path.display()))?;
-        runner.figures.understood_count += usize::from(understood);
+        let ran = runner.input(&input).with_context(|| format!("{}", path.display()))?;
+        runner.figures.understood_count += usize::from(ran.understood);
         runner.figures.corpus_count += 1;
-        if processor_time().saturating_sub(before) < QUICK_TIME_MAX {
+        if ran.taken.time < QUICK_TIME_MAX {
             quick.push(input);
         }
     }
@@ -85,9 +81,15 @@ pub(crate) fn run(
 /// Runs one input.
 pub(crate) fn replay(target: &Target, input: &[u8], artifacts: &Path) -> anyhow::Result<Figures> {
     let mut runner = Runner::new(target, artifacts)?;
-    runner.figures.understood_count = usize::from(runner.input(input)?);
+    runner.figures.understood_count = usize::from(runner.input(input)?.understood);
     fs::remove_file(&runner.current)?;
     Ok(runner.figures)
+}
+
+/// An input that is within its bounds.
+struct Ran {
+    understood: bool,
+    taken: Taken,
 }
 
 struct Runner<'a> {
@@ -117,24 +119,21 @@ impl Runner<'_> {
         Ok(Runner { target, artifacts, current, file, figures })
     }
 
-    /// Runs one input within its bounds; says whether it was understood.
-    fn input(&mut self, input: &[u8]) -> anyhow::Result<bool> {
+    /// Runs one input within its bounds.
+    fn input(&mut self, input: &[u8]) -> anyhow::Result<Ran> {
         if input.len() > INPUT_BYTES_MAX {
             bail!("the input has {} bytes, {INPUT_BYTES_MAX} are allowed", input.len());
         }
         self.file.set_len(0)?;
         self.file.write_all_at(input, 0)?;
         BEGUN.fetch_add(1, Relaxed);
-        let before = processor_time();
         let (outcome, taken) =
             meter::measure(|| catch_unwind(AssertUnwindSafe(|| (self.target.run)(input))));
-        let time = processor_time().saturating_sub(before);
-        self.note(taken, time);
-        let problem = match outcome {
-            Err(_) => "it panics".to_owned(),
-            Ok(_) if taken.peak_bytes > LIVE_BYTES_MAX => format!("it holds {taken:?}"),
-            Ok(_) if time > INPUT_TIME_MAX => format!("it takes {time:?}"),
-            Ok(understood) => return Ok(understood),
+        self.note(taken);
+        let problem = match (outcome, taken.excess()) {
+            (Err(_), _) => "it panics".to_owned(),
+            (_, Some(excess)) => excess,
+            (Ok(understood), None) => return Ok(Ran { understood, taken }),
         };
         let kept =
             self.artifacts.join(format!("{}-{:08x}", self.target.name, base::hash::crc32c(input)));
@@ -143,10 +142,10 @@ impl Runner<'_> {
         bail!("{problem}; cargo run -p fuzz-targets -- replay {name} {}", kept.display())
     }
 
-    fn note(&mut self, taken: Taken, time: Duration) {
+    fn note(&mut self, taken: Taken) {
         let figures = &mut self.figures;
         figures.peak_bytes = figures.peak_bytes.max(taken.peak_bytes);
-        figures.slowest = figures.slowest.max(time);
+        figures.slowest = figures.slowest.max(taken.time);
         if taken.largest_bytes > figures.largest_bytes.max(LARGE_ALLOCATION_BYTES) {
             eprintln!("{}: an allocation of {} bytes", self.target.name, taken.largest_bytes);
         }
@@ -167,10 +166,4 @@ fn watch() {
             std::process::abort();
         }
     }
-}
-
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanos)
 }

@@ -1,7 +1,0 @@
-//! Target `entry`, guided by coverage.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    guided::run("entry", bytes);
-});

@@ -1,7 +1,0 @@
-//! Target `journal`, guided by coverage.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    guided::run("journal", bytes);
-});

@@ -1,7 +1,0 @@
-//! Target `kafka-request`, guided by coverage.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    guided::run("kafka-request", bytes);
-});

@@ -1,7 +1,0 @@
-//! Target `route`, guided by coverage.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    guided::run("route", bytes);
-});

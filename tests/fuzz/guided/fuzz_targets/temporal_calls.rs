@@ -1,7 +1,0 @@
-//! Target `temporal-calls`, guided by coverage.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    guided::run("temporal-calls", bytes);
-});
