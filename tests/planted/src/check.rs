@@ -71,4 +71,5 @@ pub const CHECKS: &[Check] = &[
     check(Bug::FullDiskRefusalAfterApply, "node/facts", "a_full_disk_refuses_and_recovers_without_a_restart", "what was refused has left no trace", 1),
     check(Bug::TimeGoesBackAfterRestart, "node/facts", "time_never_goes_back_over_a_restart", "time goes on where the journal ends", 1),
     check(Bug::UnboundedDecode, "kafka", "wire::tests::a_request_has_a_budget_of_elements", "elements fit", 1),
+    check(Bug::UnboundedDecode, "fuzz-targets", "run kafka-request --seconds 0 --seed 1", "it holds", 1),
 ];

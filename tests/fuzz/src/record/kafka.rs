@@ -53,6 +53,10 @@ pub(super) fn record() -> anyhow::Result<()> {
     keep("kafka-connection", "group", &group)?;
     keep("kafka-connection", "administrator", &administrator)?;
     keep("kafka-connection", "unserved", &frame(1_000, 0, b""))?;
+    // A Metadata of four million topics, of which there is one: an array of their size would not be
+    // absurd, only too large.
+    let announced = [&[0, 3, 0, 1][..], &4_000_000i32.to_be_bytes(), &[0, 1, b't']].concat();
+    keep("kafka-request", "announced-only", &announced)?;
     // These versions are advertised and refused, and crate kafka-protocol has none of them.
     for version in 0..=2u8 {
         let body = [0, 0, 0, version, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0];
