@@ -156,6 +156,21 @@ async fn dead_letters_wait_when_they_are_refused() {
     pump.abort();
 }
 
+/// Bytes of the journal that cannot be read are no dead letter: the partition waits for them.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_waited_for() {
+    let world = World::new(1, 1);
+    world.append(0, &["a", "b"]);
+    world.set_unreadable(true);
+    let pump = world.pump(route(), limits());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((world.committed(), world.dead_letters().len()), (vec![0], 0));
+    world.set_unreadable(false);
+    world.settled(2).await;
+    assert_eq!(world.committed(), [2]);
+    pump.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_undecodable_batch_is_one_dead_letter() {
     let world = World::new(1, 1);

@@ -55,6 +55,7 @@ struct State {
     behaviours: HashMap<String, Behaviour>,
     tries: HashMap<String, usize>,
     refuse_dead_letters: bool,
+    unreadable: bool,
     in_flight: usize,
     most_in_flight: usize,
     entries: usize,
@@ -104,6 +105,7 @@ impl World {
             behaviours: HashMap::new(),
             tries: HashMap::new(),
             refuse_dead_letters: false,
+            unreadable: false,
             in_flight: 0,
             most_in_flight: 0,
             entries: 0,
@@ -142,6 +144,7 @@ impl World {
             behaviours: old.behaviours.clone(),
             tries: HashMap::new(),
             refuse_dead_letters: false,
+            unreadable: false,
             in_flight: 0,
             most_in_flight: 0,
             entries: 0,
@@ -233,6 +236,10 @@ impl World {
 
     pub(super) fn set(&self, workflow: &str, behaviour: Behaviour) {
         self.change(|state| state.behaviours.insert(workflow.to_owned(), behaviour));
+    }
+
+    pub(super) fn set_unreadable(&self, unreadable: bool) {
+        self.change(|state| state.unreadable = unreadable);
     }
 
     pub(super) fn refuse_dead_letters(&self, refuse: bool) {
@@ -355,6 +362,9 @@ impl State {
     ) -> Result<Vec<RawBatch>, SourceError> {
         if self.stopped {
             return Err(SourceError::Stopping);
+        }
+        if self.unreadable {
+            return Err(SourceError::Failed("damaged".into()));
         }
         let topic = self.topic.as_mut().filter(|t| TopicId(Uuid::from_u128(t.id)) == id.topic);
         let topic = topic.ok_or(SourceError::TopicGone)?;
