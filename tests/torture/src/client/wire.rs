@@ -20,6 +20,7 @@ use temporalio_client::tonic::codegen::http::uri::PathAndQuery;
 use temporalio_client::tonic::metadata::MetadataMap;
 use temporalio_client::tonic::transport::{Channel, Endpoint};
 use temporalio_client::tonic::{Extensions, Request, Status};
+use temporalio_common::protos::temporal::api::command::v1::command::Attributes;
 use temporalio_common::protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1 as service;
 
@@ -49,6 +50,13 @@ struct Wire {
     tasks: Mutex<HashMap<Vec<u8>, Task>>,
 }
 
+/// Polls that go with the answer to a workflow task.
+#[derive(Default)]
+struct More {
+    workflow_task: Option<OpId>,
+    activity_tasks: Vec<OpId>,
+}
+
 /// What an answer to a task says about it.
 #[derive(Clone)]
 struct Task {
@@ -64,11 +72,13 @@ impl Wire {
     async fn pass(&self, request: GrpcRequest) -> Result<GrpcSuccessResponse, Status> {
         let call = self.call(&request.rpc, &request.proto);
         let op = call.map(|call| self.book.invoke(call));
+        let more = self.ask_for_more(&request.rpc, &request.proto);
         let rpc = request.rpc.clone();
         let answer = self.forward(request).await;
         if let Some(op) = op {
             self.note(op, &rpc, &answer);
         }
+        self.note_more(more, &answer);
         answer
     }
 
@@ -141,27 +151,59 @@ impl Wire {
         let result = match rpc {
             "PollWorkflowTaskQueue" => read(proto).map(|task| self.workflow_task(task)),
             "PollActivityTaskQueue" => read(proto).map(|task| self.activity_task(task)),
-            "RespondWorkflowTaskCompleted" => {
-                self.book.settle(op, Outcome::Ok(Answer::Done));
-                return self.more_tasks(proto);
-            }
             _ => Some(Answer::Done),
         };
         let unread = || Outcome::Unknown("an answer that cannot be read".to_owned());
         self.book.settle(op, result.map_or_else(unread, Outcome::Ok));
     }
 
-    /// Tasks that came with the answer to another one.
-    fn more_tasks(&self, proto: &[u8]) {
-        let Some(it) = read::<service::RespondWorkflowTaskCompletedResponse>(proto) else { return };
-        let queue = || QUEUE.to_owned();
-        if let Some(task) = it.workflow_task {
-            let op = self.book.invoke(Call::PollWorkflowTask { queue: queue() });
-            self.book.settle(op, Outcome::Ok(self.workflow_task(task)));
+    /// The answer to a workflow task may bring other tasks: it is a poll for each of those. The node
+    /// may hand them out from now on, whenever this process gets to read the answer.
+    fn ask_for_more(&self, rpc: &str, proto: &Bytes) -> More {
+        let mut more = More::default();
+        if rpc != "RespondWorkflowTaskCompleted" {
+            return more;
         }
-        for task in it.activity_tasks {
-            let op = self.book.invoke(Call::PollActivityTask { queue: queue() });
-            self.book.settle(op, Outcome::Ok(self.activity_task(task)));
+        let Some(it) = read::<service::RespondWorkflowTaskCompletedRequest>(proto) else {
+            return more;
+        };
+        let queue = || QUEUE.to_owned();
+        // The node may hand out the run's next task whether or not it was asked for.
+        more.workflow_task = Some(self.book.invoke(Call::PollWorkflowTask { queue: queue() }));
+        let eager = it.commands.iter().filter(|command| match &command.attributes {
+            Some(Attributes::ScheduleActivityTaskCommandAttributes(it)) => {
+                it.request_eager_execution
+            }
+            _ => false,
+        });
+        let poll = |_| self.book.invoke(Call::PollActivityTask { queue: queue() });
+        more.activity_tasks = eager.map(poll).collect();
+        more
+    }
+
+    /// What came of these polls.
+    fn note_more(&self, more: More, answer: &Result<GrpcSuccessResponse, Status>) {
+        let (mut workflow_task, mut activity_tasks) = (None, Vec::new());
+        match answer {
+            Err(status) => {
+                let polls = more.workflow_task.into_iter().chain(more.activity_tasks);
+                return polls.for_each(|op| self.book.settle(op, failed(status)));
+            }
+            Ok(answer) if more.workflow_task.is_some() => {
+                let it = read::<service::RespondWorkflowTaskCompletedResponse>(&answer.proto);
+                let it = it.unwrap_or_default();
+                (workflow_task, activity_tasks) = (it.workflow_task, it.activity_tasks);
+            }
+            Ok(_) => {}
+        }
+        if let Some(op) = more.workflow_task {
+            let task = workflow_task.map(|task| self.workflow_task(task));
+            self.book.settle(op, Outcome::Ok(task.unwrap_or(Answer::Nothing)));
+        }
+        let mut activity_tasks = activity_tasks.into_iter();
+        for op in more.activity_tasks {
+            let task = activity_tasks.next().map(|task| self.activity_task(task));
+            self.book.settle(op, Outcome::Ok(task.unwrap_or(Answer::Nothing)));
         }
     }
 
