@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
 use crate::machine;
 
@@ -27,6 +29,7 @@ const FROZEN: u32 = 1;
 const THAWED: u32 = 0;
 /// A copy during which something was written is made again, so often at most.
 const COPIES: u32 = 20;
+const BLOCK_BYTES: u64 = 4 << 10;
 const CONTROL: &[u8] = &[b'x'; 64 << 10];
 
 /// Programs that are needed.
@@ -139,6 +142,30 @@ impl Disk {
         let survived = unsynced.is_ok_and(|found| found == CONTROL);
         ensure!(!survived, "control: a file that was never synced is there: nothing was cut");
         Ok(())
+    }
+
+    /// Takes all the room that is left, so that not a block is free.
+    pub(crate) fn fill(&self) -> Result<()> {
+        let file = File::create(self.ballast())?;
+        let (mut end, mut step) = (0, IMAGE_BYTES);
+        while step >= BLOCK_BYTES {
+            match fallocate(&file, FallocateFlags::empty(), end, step) {
+                Ok(()) => end += step,
+                Err(Errno::NOSPC) => step /= 2,
+                Err(error) => return Err(error).context("filling the disk"),
+            }
+        }
+        ensure!(end > 0, "the disk was full before");
+        Ok(())
+    }
+
+    /// Gives it back.
+    pub(crate) fn make_room(&self) -> Result<()> {
+        std::fs::remove_file(self.ballast()).context("making room")
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.mount.join("ballast")
     }
 
     /// Copies the image to a place where it outlives the run.

@@ -26,6 +26,7 @@ mod method;
 mod namespace;
 mod node;
 mod ports;
+mod probe;
 mod random;
 mod read;
 mod report;

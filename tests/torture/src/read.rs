@@ -88,12 +88,24 @@ pub(crate) async fn everything(kafka: SocketAddr, book: Arc<Book>) -> Result<()>
     .await?
 }
 
-fn read_log(kafka: SocketAddr, book: &Book, partition: Partition) -> Result<()> {
-    let consumer: BaseConsumer = kafka::config(kafka)
+/// Reads a partition from its first record to its last, for no history: whether it can be read.
+pub(crate) fn partition(kafka: SocketAddr, topic: &str, partition: i32) -> Result<()> {
+    let consumer = last_reader(kafka)?;
+    let (start, end) = consumer.fetch_watermarks(topic, partition, CALL_MAX)?;
+    read_records(&consumer, topic, partition, start, end).map(drop)
+}
+
+fn last_reader(kafka: SocketAddr) -> Result<BaseConsumer> {
+    let mut config = kafka::config(kafka);
+    config
         .set("group.id", "final")
         .set("enable.auto.commit", "false")
-        .set("fetch.wait.max.ms", "50")
-        .create()?;
+        .set("fetch.wait.max.ms", "50");
+    Ok(config.create()?)
+}
+
+fn read_log(kafka: SocketAddr, book: &Book, partition: Partition) -> Result<()> {
+    let consumer = last_reader(kafka)?;
     let (topic, number) = (partition.topic.clone(), partition.partition);
     let op = book.invoke(Call::EndOffset(partition.clone()));
     let (start, end) = consumer.fetch_watermarks(&topic, number, CALL_MAX)?;

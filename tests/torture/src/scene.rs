@@ -87,6 +87,11 @@ impl Scene {
         &self.directory
     }
 
+    /// The director's history.
+    pub(crate) fn book(&self) -> Arc<Book> {
+        Arc::clone(&self.book)
+    }
+
     /// Where the histories are.
     pub(crate) fn histories(&self) -> PathBuf {
         self.directory.join(HISTORIES)

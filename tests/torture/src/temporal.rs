@@ -13,8 +13,9 @@ use temporalio_client::tonic::{Code, Request, Status};
 use temporalio_client::{
     Client, ClientOptions, Connection, ConnectionOptions, GrpcCompression, RetryOptions, Url,
 };
+use temporalio_common::protos::temporal::api::command::v1 as command;
 use temporalio_common::protos::temporal::api::common::v1 as common;
-use temporalio_common::protos::temporal::api::enums::v1::WorkflowExecutionStatus;
+use temporalio_common::protos::temporal::api::enums::v1::{CommandType, WorkflowExecutionStatus};
 use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflowservice::v1 as service;
@@ -28,6 +29,8 @@ const CALL_MAX: Duration = Duration::from_secs(5);
 /// How long a node that is just being restarted is waited for.
 const CONNECT_ATTEMPTS: u32 = 600;
 const CONNECT_PACE: Duration = Duration::from_millis(50);
+/// For a task that is held back on purpose.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Events of one page of a history.
 const PAGE: i32 = 500;
 
@@ -88,7 +91,7 @@ impl Front {
             namespace: NAMESPACE.to_owned(),
             workflow_id: workflow_id.to_owned(),
             workflow_type: Some(common::WorkflowType { name: workflow_type.to_owned() }),
-            task_queue: Some(TaskQueue { name: QUEUE.to_owned(), ..TaskQueue::default() }),
+            task_queue: Some(task_queue(QUEUE)),
             input: Some(payloads(input)),
             workflow_task_timeout: Duration::from_secs(3).try_into().ok(),
             request_id: request_id.to_owned(),
@@ -99,6 +102,55 @@ impl Front {
             Ok(seen) => Outcome::Ok(Answer::Started { run_id: seen.run_id, started: true }),
             Err(status) => failed(&status),
         }
+    }
+
+    /// Starts a workflow for whoever polls `queue`; answers its run.
+    pub(crate) async fn begin(&mut self, queue: &str, workflow_id: &str) -> Result<String, Status> {
+        let request = service::StartWorkflowExecutionRequest {
+            namespace: NAMESPACE.to_owned(),
+            workflow_id: workflow_id.to_owned(),
+            workflow_type: Some(common::WorkflowType { name: "Director".to_owned() }),
+            task_queue: Some(task_queue(queue)),
+            workflow_task_timeout: PATIENCE.try_into().ok(),
+            request_id: workflow_id.to_owned(),
+            ..Default::default()
+        };
+        let answer = within(self.0.start_workflow_execution(Request::new(request))).await?;
+        Ok(answer.run_id)
+    }
+
+    /// Polls once; answers the token of a workflow task, empty if there was none.
+    pub(crate) async fn poll(&mut self, queue: &str) -> Result<Vec<u8>, Status> {
+        let request = service::PollWorkflowTaskQueueRequest {
+            namespace: NAMESPACE.to_owned(),
+            task_queue: Some(task_queue(queue)),
+            identity: "director".to_owned(),
+            ..Default::default()
+        };
+        let answer = within(self.0.poll_workflow_task_queue(Request::new(request))).await?;
+        Ok(answer.task_token)
+    }
+
+    /// Completes a workflow task, and the workflow with it.
+    pub(crate) async fn complete(&mut self, task_token: Vec<u8>) -> Result<(), Status> {
+        let attributes = command::CompleteWorkflowExecutionCommandAttributes { result: None };
+        let end = command::Command {
+            command_type: CommandType::CompleteWorkflowExecution as i32,
+            attributes: Some(
+                command::command::Attributes::CompleteWorkflowExecutionCommandAttributes(
+                    attributes,
+                ),
+            ),
+            ..Default::default()
+        };
+        let request = service::RespondWorkflowTaskCompletedRequest {
+            namespace: NAMESPACE.to_owned(),
+            task_token,
+            commands: vec![end],
+            identity: "director".to_owned(),
+            ..Default::default()
+        };
+        within(self.0.respond_workflow_task_completed(Request::new(request))).await.map(drop)
     }
 
     /// Signals a workflow.
@@ -200,6 +252,10 @@ async fn within<T>(
 fn execution(workflow_id: &str, run_id: Option<&str>) -> common::WorkflowExecution {
     let run_id = run_id.unwrap_or_default().to_owned();
     common::WorkflowExecution { workflow_id: workflow_id.to_owned(), run_id }
+}
+
+fn task_queue(name: &str) -> TaskQueue {
+    TaskQueue { name: name.to_owned(), ..TaskQueue::default() }
 }
 
 fn payloads(value: &impl serde::Serialize) -> common::Payloads {

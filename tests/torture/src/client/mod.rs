@@ -3,7 +3,7 @@
 
 mod producers;
 mod readers;
-mod starters;
+pub(crate) mod starters;
 mod watcher;
 mod wire;
 mod worker;

@@ -2,6 +2,7 @@
 //! seed, a verdict.
 
 mod cut;
+mod disk_full;
 mod kill;
 mod pause;
 mod sync_error;
@@ -39,6 +40,8 @@ pub(crate) enum Method {
     T3,
     /// Power cuts under load
     T4,
+    /// The disk is full, then not
+    T7,
     /// Failing syncs and writes under load
     T9,
     /// SIGSTOP of the node, a worker, a client
@@ -70,12 +73,14 @@ pub(crate) struct Verdict {
 
 impl Method {
     /// All of them, in the order in which they are run.
-    pub(crate) const ALL: [Method; 4] = [Method::T3, Method::T4, Method::T9, Method::T14];
+    pub(crate) const ALL: [Method; 5] =
+        [Method::T3, Method::T4, Method::T7, Method::T9, Method::T14];
 
     fn name(self) -> &'static str {
         match self {
             Method::T3 => "T3",
             Method::T4 => "T4",
+            Method::T7 => "T7",
             Method::T9 => "T9",
             Method::T14 => "T14",
         }
@@ -85,6 +90,7 @@ impl Method {
         match self {
             Method::T3 => "kill -9 under load",
             Method::T4 => "power cut under load",
+            Method::T7 => "the disk is full, then not",
             Method::T9 => "failing syncs, then a power cut",
             Method::T14 => "processes that stand still",
         }
@@ -98,6 +104,8 @@ impl Method {
             (Method::T3, true) => (5, 100),
             (Method::T4, false) => (1, 40),
             (Method::T4, true) => (5, 40),
+            (Method::T7, false) => (1, 3),
+            (Method::T7, true) => (5, 10),
             (Method::T9, false) => (1, 14),
             (Method::T9, true) => (1, 280),
             (Method::T14, false) => (1, 5),
@@ -107,14 +115,14 @@ impl Method {
 
     /// Whether it mounts something, which nobody else is to see.
     fn needs_mounts(self) -> bool {
-        matches!(self, Method::T4 | Method::T9)
+        matches!(self, Method::T4 | Method::T7 | Method::T9)
     }
 
     /// Why it cannot be run on this machine, if it cannot.
     fn hindrance(self) -> Option<String> {
         match self {
             Method::T3 | Method::T14 => None,
-            Method::T4 => disk::hindrance(),
+            Method::T4 | Method::T7 => disk::hindrance(),
             Method::T9 => disk::hindrance().or_else(injection::hindrance),
         }
     }
@@ -184,6 +192,7 @@ impl Method {
         match self {
             Method::T3 => kill::run(directory, seed, faults, verdict).await,
             Method::T4 => cut::run(directory, seed, faults, verdict).await,
+            Method::T7 => disk_full::run(directory, seed, faults, verdict).await,
             Method::T9 => sync_error::run(directory, seed, faults, verdict).await,
             Method::T14 => pause::run(directory, seed, faults, verdict).await,
         }
