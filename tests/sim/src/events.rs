@@ -25,6 +25,17 @@ pub fn all_translated(events: &[HistoryEvent]) -> Vec<Event> {
     events.iter().map(translated).collect()
 }
 
+/// The same without what is only promised: the events of a workflow task that is tried again are
+/// shown at the end of a history, and are written when the task is done.
+pub fn lasting(events: &[HistoryEvent]) -> &[HistoryEvent] {
+    let is_retry = |event: &HistoryEvent| matches!(&event.attributes, Some(A::WorkflowTaskScheduledEventAttributes(it)) if it.attempt > 1);
+    let count = events.len();
+    match (1..=2).find(|back| count >= *back && is_retry(&events[count - back])) {
+        Some(back) => &events[..count - back],
+        None => events,
+    }
+}
+
 fn kind(event: &HistoryEvent) -> Kind {
     let Some(attributes) = &event.attributes else { return other(event) };
     match attributes {

@@ -238,6 +238,7 @@ impl Lives {
         let Pace { turns_max, sync, stalls_percent, late_release_percent } = self.plan.pace;
         let mut commit_at = None;
         let mut seal_at = None;
+        let mut stalled = false;
         loop {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Stopped::InTime;
@@ -251,12 +252,19 @@ impl Lives {
             if tip > durable && commit_at.is_none() {
                 let stalls = self.random.percent(stalls_percent);
                 let low_high = if stalls { (200, 3_000) } else { millis(sync) };
+                stalled = stalls;
+                if stalls {
+                    self.fault(Fault::DiskSlow);
+                }
                 commit_at = Some(Instant::now() + self.random.millis(low_high.0, low_high.1));
             }
             if commit_at.is_some_and(|at| Instant::now() >= at) {
                 commit_at = None;
                 if let Err(error) = node.commit() {
                     return Stopped::Disk(error);
+                }
+                if std::mem::take(&mut stalled) {
+                    self.recovered();
                 }
                 if self.random.percent(late_release_percent) {
                     sleep(self.random.millis(0, 5)).await;

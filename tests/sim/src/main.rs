@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use sim::run::{Report, run};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// Simulates a whole node with its disk, its clock and its clients.
@@ -29,6 +30,9 @@ enum Command {
         /// Goes on after the first seed that finds something.
         #[arg(long)]
         keep_going: bool,
+        /// Prints the last line as cells of the table in docs/reliability-log.md.
+        #[arg(long)]
+        row: bool,
     },
     /// Runs one seed and tells everything that happens.
     Replay {
@@ -39,7 +43,15 @@ enum Command {
 
 fn main() -> std::process::ExitCode {
     match Arguments::parse().command {
-        Command::Run { seeds, jobs, twice, keep_going } => run_all(seeds, jobs, twice, keep_going),
+        Command::Run { seeds, jobs, twice, keep_going, row } => {
+            let sum = run_all(seeds, jobs, twice, keep_going);
+            if row {
+                sum.tell_row();
+            } else {
+                sum.tell();
+            }
+            exit_code(sum.failed.is_empty())
+        }
         Command::Replay { seed } => {
             tracing_subscriber::fmt().with_target(false).without_time().init();
             let report = run(seed, true);
@@ -49,28 +61,60 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-fn run_all(
+/// What became of many seeds.
+struct Sum {
     seeds: Range<u64>,
-    jobs: usize,
-    twice: bool,
-    keep_going: bool,
-) -> std::process::ExitCode {
+    done: u64,
+    crashes: u64,
+    lines: u64,
+    failed: Vec<u64>,
+    seconds: f64,
+}
+
+impl Sum {
+    fn tell(&self) {
+        let Sum { done, crashes, lines, failed, seconds, .. } = self;
+        let failed = failed.len();
+        say(format_args!(
+            "{done} seeds, {crashes} crashes, {lines} lines of history, {failed} seeds with \
+             findings, {seconds:.1} s"
+        ));
+    }
+
+    fn tell_row(&self) {
+        let Sum { seeds: Range { start, end }, done, crashes, lines, failed, .. } = self;
+        let passed = done - failed.len() as u64;
+        let found = match failed.is_empty() {
+            true => "nothing".to_owned(),
+            false => format!("seeds {failed:?}"),
+        };
+        let failed = failed.len();
+        say(format_args!(
+            "| T0 simulation of a whole node | {start}..{end} | {crashes} | {lines} | {passed} | \
+             {failed} | 0 | {found} |"
+        ));
+    }
+}
+
+fn run_all(seeds: Range<u64>, jobs: usize, twice: bool, keep_going: bool) -> Sum {
     let begin = Instant::now();
     let next = AtomicU64::new(seeds.start);
-    let (failed, crashes, lines, done) =
-        (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let sum = Sum { seeds, done: 0, crashes: 0, lines: 0, failed: Vec::new(), seconds: 0.0 };
+    let sum = Mutex::new(sum);
+    let locked = || sum.lock().unwrap_or_else(PoisonError::into_inner);
     let work = || {
-        while keep_going || failed.load(Ordering::Relaxed) == 0 {
+        loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
+            if seed >= locked().seeds.end || !keep_going && !locked().failed.is_empty() {
                 return;
             }
             let report = run_checked(seed, twice);
-            crashes.fetch_add(report.crashes, Ordering::Relaxed);
-            lines.fetch_add(report.lines as u64, Ordering::Relaxed);
-            done.fetch_add(1, Ordering::Relaxed);
+            let mut sum = locked();
+            sum.done += 1;
+            sum.crashes += report.crashes;
+            sum.lines += report.lines as u64;
             if !report.findings.is_empty() {
-                failed.fetch_add(1, Ordering::Relaxed);
+                sum.failed.push(seed);
                 tell(&report);
             }
         }
@@ -80,14 +124,10 @@ fn run_all(
             scope.spawn(work);
         }
     });
-    let (failed, done) = (failed.into_inner(), done.into_inner());
-    say(format_args!(
-        "{done} seeds, {} crashes, {} lines of history, {failed} seeds with findings, {:.1} s",
-        crashes.into_inner(),
-        lines.into_inner(),
-        begin.elapsed().as_secs_f64()
-    ));
-    exit_code(failed == 0)
+    let mut sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    sum.seconds = begin.elapsed().as_secs_f64();
+    sum.failed.sort_unstable();
+    sum
 }
 
 fn run_checked(seed: u64, twice: bool) -> Report {

@@ -206,7 +206,7 @@ impl Starter {
         let op = history.invoke(self.process, call);
         match self.intent.history(workflow_id, &run_id).await {
             Ok(events) => {
-                let events = events::all_translated(&events);
+                let events = events::all_translated(events::lasting(&events));
                 history.ok(op, Answer::History { run_id, events });
                 Ok(())
             }
