@@ -18,6 +18,7 @@ mod client;
 mod disk;
 mod events;
 mod executions;
+mod group;
 mod injection;
 mod kafka;
 mod log;

@@ -128,9 +128,9 @@ impl Probe {
         .await?
     }
 
-    /// Makes a topic of one partition.
-    pub(crate) async fn create_topic(&self, name: &str) -> Result<()> {
-        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
+    /// Makes a topic.
+    pub(crate) async fn create_topic(&self, name: &str, partitions: i32) -> Result<()> {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let made = self.admin.create_topics([&topic], &options()).await?;
         made.into_iter()
             .next()

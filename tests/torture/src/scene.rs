@@ -166,7 +166,8 @@ impl Scene {
         self.add_client(client.role)
     }
 
-    fn add_client(&mut self, role: Role) -> Result<()> {
+    /// Starts another client process.
+    pub(crate) fn add_client(&mut self, role: Role) -> Result<()> {
         let number = self.next_process;
         self.next_process += 1;
         let name = role.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
@@ -205,7 +206,7 @@ impl Scene {
     }
 
     /// Lets these clients finish what they have begun.
-    async fn end_clients(&mut self, which: impl Fn(Role) -> bool) -> Result<()> {
+    pub(crate) async fn end_clients(&mut self, which: impl Fn(Role) -> bool) -> Result<()> {
         let (ending, staying) = self.clients.drain(..).partition(|client| which(client.role));
         self.clients = staying;
         let mut ending: Vec<Client> = ending;

@@ -161,6 +161,20 @@ impl Front {
         name: &str,
         input: &impl serde::Serialize,
     ) -> Outcome {
+        match self.try_signal(workflow_id, request_id, name, input).await {
+            Ok(()) => Outcome::Ok(Answer::Done),
+            Err(status) => failed(&status),
+        }
+    }
+
+    /// The same, with the error as it is.
+    pub(crate) async fn try_signal(
+        &mut self,
+        workflow_id: &str,
+        request_id: &str,
+        name: &str,
+        input: &impl serde::Serialize,
+    ) -> Result<(), Status> {
         let request = service::SignalWorkflowExecutionRequest {
             namespace: NAMESPACE.to_owned(),
             workflow_execution: Some(execution(workflow_id, None)),
@@ -169,10 +183,7 @@ impl Front {
             request_id: request_id.to_owned(),
             ..Default::default()
         };
-        match within(self.0.signal_workflow_execution(Request::new(request))).await {
-            Ok(_) => Outcome::Ok(Answer::Done),
-            Err(status) => failed(&status),
-        }
+        within(self.0.signal_workflow_execution(Request::new(request))).await.map(drop)
     }
 
     /// Looks at a run.

@@ -1,6 +1,7 @@
 //! The client processes: each does one kind of work against the node, writes its history, outlives
 //! the node's deaths, and ends when its standard input does.
 
+mod flood;
 mod producers;
 mod readers;
 pub(crate) mod starters;
@@ -9,6 +10,7 @@ mod wire;
 mod worker;
 mod workflows;
 
+pub(crate) use flood::TOPIC as FLOOD;
 pub(crate) use readers::record;
 pub(crate) use watcher::committed_offset;
 
@@ -34,6 +36,12 @@ pub(crate) enum Role {
     Starters,
     /// Carries out workflows and activities.
     Worker,
+    /// Sends far too much.
+    FloodSends,
+    /// Asks for all that there is, and reads nothing.
+    FloodReads,
+    /// Polls, starts and signals far too much.
+    FloodCalls,
 }
 
 impl Role {
@@ -48,6 +56,11 @@ impl Role {
         Role::Worker,
         Role::Worker,
     ];
+
+    /// Whether it only makes trouble.
+    pub(crate) fn is_flood(self) -> bool {
+        matches!(self, Role::FloodSends | Role::FloodReads | Role::FloodCalls)
+    }
 
     /// Whether it makes work for the others.
     pub(crate) fn begins_work(self) -> bool {
@@ -120,5 +133,6 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         Role::Readers => readers::run(world).await,
         Role::Starters => starters::run(world).await,
         Role::Worker => worker::run(world).await,
+        flood => flood::run(flood, world).await,
     }
 }

@@ -92,7 +92,7 @@ impl Before {
         ensure!(matches!(probe.send().await, Outcome::Ok(_)), "a send with room");
         ensure!(matches!(probe.start().await, Outcome::Ok(_)), "a start with room");
         let topic = format!("filler-{number}");
-        probe.create_topic(&topic).await?;
+        probe.create_topic(&topic, 1).await?;
         let workflow_id = format!("director-{number}");
         let front = probe.front();
         let run_id = front.begin(QUEUE, &workflow_id).await.context("a start")?;

@@ -4,6 +4,7 @@
 mod cut;
 mod disk_full;
 mod kill;
+mod overload;
 mod pause;
 mod sync_error;
 
@@ -15,7 +16,7 @@ use checker::{Invariant, Line};
 
 use crate::report::Outcome;
 use crate::scene::{HISTORIES, Scene};
-use crate::{disk, injection, namespace};
+use crate::{disk, group, injection, namespace};
 
 /// The promises that every run with a whole cast must have put to the test.
 const JUDGED: [Invariant; 12] = [
@@ -44,6 +45,8 @@ pub(crate) enum Method {
     T7,
     /// Failing syncs and writes under load
     T9,
+    /// Overload in a bounded memory
+    T12,
     /// SIGSTOP of the node, a worker, a client
     T14,
 }
@@ -82,6 +85,7 @@ impl Method {
             Method::T4 => "T4",
             Method::T7 => "T7",
             Method::T9 => "T9",
+            Method::T12 => "T12",
             Method::T14 => "T14",
         }
     }
@@ -92,6 +96,7 @@ impl Method {
             Method::T4 => "power cut under load",
             Method::T7 => "the disk is full, then not",
             Method::T9 => "failing syncs, then a power cut",
+            Method::T12 => "overload in bounded memory",
             Method::T14 => "processes that stand still",
         }
     }
@@ -108,6 +113,8 @@ impl Method {
             (Method::T7, true) => (5, 10),
             (Method::T9, false) => (1, 14),
             (Method::T9, true) => (1, 280),
+            (Method::T12, false) => (1, 1),
+            (Method::T12, true) => (1, 20),
             (Method::T14, false) => (1, 5),
             (Method::T14, true) => (2, 100),
         }
@@ -123,6 +130,7 @@ impl Method {
         match self {
             Method::T3 | Method::T14 => None,
             Method::T4 | Method::T7 => disk::hindrance(),
+            Method::T12 => group::hindrance(),
             Method::T9 => disk::hindrance().or_else(injection::hindrance),
         }
     }
@@ -194,6 +202,7 @@ impl Method {
             Method::T4 => cut::run(directory, seed, faults, verdict).await,
             Method::T7 => disk_full::run(directory, seed, faults, verdict).await,
             Method::T9 => sync_error::run(directory, seed, faults, verdict).await,
+            Method::T12 => overload::run(directory, seed, faults, verdict).await,
             Method::T14 => pause::run(directory, seed, faults, verdict).await,
         }
     }
