@@ -32,7 +32,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             request_bytes_max: 4 << 20,
-            receive_bytes_max: 256 << 20,
+            receive_bytes_max: 64 << 20,
             history_page_events_max: 256,
             history_page_bytes_max: 2 << 20,
             task_poll_max: Duration::from_secs(60),
