@@ -15,6 +15,9 @@ use crate::machine;
 const LOG_MAX: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(5);
 
+/// The thread whose errors end the process always, as strace names it.
+const COMMITTER: &str = "<committer>";
+
 /// Why nothing can be injected on this machine, if it cannot.
 pub(crate) fn hindrance() -> Option<String> {
     machine::missing(&["strace"]).or_else(|| {
@@ -40,8 +43,8 @@ pub(crate) struct Injection {
 pub(crate) struct Injected {
     /// When the first call failed.
     pub(crate) at_us: i64,
-    /// How long the process lived after the last one: what fails while room is prepared ahead of need
-    /// does not end it.
+    /// How long the process lived after the committer's first one, or else after the last one: what
+    /// fails while room is prepared ahead of need may not end it.
     pub(crate) lived: Duration,
 }
 
@@ -49,7 +52,7 @@ impl Injection {
     /// What a program is to be run under. The program stays a child of whoever starts it.
     pub(crate) fn wrapper(&self, log: &Path) -> Vec<OsString> {
         let Injection { call, error, when } = self;
-        let words = ["strace", "-D", "-f", "--seccomp-bpf", "-ttt", "-q", "-e"];
+        let words = ["strace", "-D", "-f", "--seccomp-bpf", "-Y", "-ttt", "-q", "-e"];
         let mut words: Vec<OsString> = words.iter().map(OsString::from).collect();
         words.extend([
             format!("trace={call}").into(),
@@ -72,7 +75,9 @@ pub(crate) async fn read(log: &Path) -> Result<Injected> {
         let text = std::fs::read_to_string(log).unwrap_or_default();
         let end = text.lines().rfind(|line| line.contains(" +++ ")).and_then(time_us);
         let mut failed = text.lines().filter(|line| line.ends_with("(INJECTED)"));
-        let (first, last) = (failed.next().and_then(time_us), failed.next_back().and_then(time_us));
+        let committer = failed.clone().find(|line| line.contains(COMMITTER));
+        let first = failed.next().and_then(time_us);
+        let last = committer.or_else(|| failed.next_back()).and_then(time_us);
         match (first, end) {
             (Some(at_us), Some(end_us)) => {
                 let lived = Duration::from_micros(end_us.abs_diff(last.unwrap_or(at_us)));
@@ -84,7 +89,7 @@ pub(crate) async fn read(log: &Path) -> Result<Injected> {
     }
 }
 
-/// `PID SECONDS.MICROS ...`
+/// `PID<THREAD> SECONDS.MICROS ...`
 fn time_us(line: &str) -> Option<i64> {
     let (seconds, micros) = line.split_whitespace().nth(1)?.split_once('.')?;
     Some(seconds.parse::<i64>().ok()? * 1_000_000 + micros.parse::<i64>().ok()?)

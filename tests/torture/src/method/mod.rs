@@ -76,8 +76,8 @@ pub(crate) struct Verdict {
 
 impl Method {
     /// All of them, in the order in which they are run.
-    pub(crate) const ALL: [Method; 5] =
-        [Method::T3, Method::T4, Method::T7, Method::T9, Method::T14];
+    pub(crate) const ALL: [Method; 6] =
+        [Method::T3, Method::T4, Method::T7, Method::T9, Method::T12, Method::T14];
 
     fn name(self) -> &'static str {
         match self {

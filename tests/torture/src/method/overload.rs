@@ -15,8 +15,8 @@ use crate::group::Group;
 use crate::probe::Probe;
 use crate::scene::Scene;
 
-/// What the node's default bounds add up to, and slack: its queues alone may take 250 MiB.
-const MEMORY_MIB: u64 = 384;
+/// What a node needs under any load, with the default bounds and the state of few executions.
+const MEMORY_MIB: u64 = 256;
 /// Gives it another amount.
 const OVERRIDE: &str = "TORTURE_MEMORY_MIB";
 /// A disk that a single producer can overload. What waits when a flood ends is written first.

@@ -30,8 +30,8 @@ const SYNCS_OF_SEVEN: u32 = 5;
 const WRITES_MAX: u64 = 40;
 /// SIGABRT.
 const ABORTED: i32 = 6;
-/// What the node says when it ends.
-const EXPLAINED: [&str; 1] = ["the node cannot go on"];
+/// What the node says when it ends; the writer may notice before the process is gone.
+const EXPLAINED: [&str; 2] = ["the node cannot go on", "the node is stopping"];
 
 /// Does it; the data of a run that found something is kept in `directory`.
 pub(super) async fn run(
