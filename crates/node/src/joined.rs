@@ -215,6 +215,14 @@ impl Machines for Joined {
         }
     }
 
+    fn turn_away(&mut self, follow_up: Vec<FollowUp>) {
+        for ask in follow_up {
+            if let FollowUp::Topics(ask) = ask {
+                self.topics.turn_away(&ask);
+            }
+        }
+    }
+
     fn forget(&mut self, ticket: Ticket) {
         self.topics.forget(ticket);
         self.workflows.forget(ticket);

@@ -41,6 +41,9 @@ pub(crate) trait Machines: Send + 'static {
         effects: &mut Effects<Self>,
     );
 
+    /// What was decided is not carried out: there is no room for its entry.
+    fn turn_away(&mut self, _follow_up: Self::FollowUp) {}
+
     /// The caller of a waiting ticket went away.
     fn forget(&mut self, ticket: Ticket);
 

@@ -136,6 +136,9 @@ impl<M: Machines, J: Append> Writer<M, J> {
             match append(&mut self.machines, &mut self.journal, &decision, &cx, &mut effects) {
                 Ok(appended) => appended,
                 Err(error) => {
+                    if let Some(follow_up) = decision.follow_up {
+                        self.machines.turn_away(follow_up);
+                    }
                     let answer = slot.map(|slot| (slot, Err(error.clone())));
                     self.hold(0, Vec::new(), answer, effects);
                     return (Err(error), ControlFlow::Continue(()));

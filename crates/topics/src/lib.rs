@@ -26,6 +26,7 @@ pub mod records;
 mod topic;
 pub mod topic_config;
 mod topic_name;
+mod turned_away;
 
 pub use ask::{Ask, Effect, Reply};
 pub use batch::{BatchHeader, BatchRef};

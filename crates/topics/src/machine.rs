@@ -1,7 +1,8 @@
 //! The machine: which ask goes where.
 //!
 //! Invariant: what is journaled lives in `facts` and changes in `apply` only; what is not lives
-//! in `coordinator` and changes in `attend` only (and `forget` and `resume`). `decide` reads both.
+//! in `coordinator` and `turned_away` and changes in `attend` only (and `forget`, `resume` and
+//! `turn_away`). `decide` reads both.
 
 use crate::ask::{self, Ask, Effect, Reply};
 use crate::facts::Facts;
@@ -11,6 +12,7 @@ use crate::group::{heartbeat, join, leave, listing, offset_fetch, sync};
 use crate::limits::Config;
 use crate::op::Op;
 use crate::topic::{Partition, Topic};
+use crate::turned_away::TurnedAway;
 use crate::{ErrorCode, create_topics, delete_topics, digest, init_producer_id, metadata, produce};
 use base::planted;
 use base::{BlobAddr, Cx, Lsn, Machine, PartitionId, Ticket, Timestamp, TopicId, Verdict};
@@ -21,6 +23,7 @@ pub struct Topics {
     config: Config,
     facts: Facts,
     coordinator: Coordinator,
+    turned_away: TurnedAway,
 }
 
 impl Topics {
@@ -62,6 +65,15 @@ impl Topics {
     /// Whether the journaled states are equal.
     pub fn same_facts(&self, other: &Topics) -> bool {
         self.facts == other.facts
+    }
+
+    /// What was decided for this ask was not carried out: there was no room for its entry.
+    pub fn turn_away(&mut self, ask: &Ask) {
+        if let Ask::Produce(produce) = ask {
+            for it in &produce.partitions {
+                self.turned_away.note(&it.topic, it.partition, &it.header);
+            }
+        }
     }
 
     fn committing<'a>(&'a self, group: &str) -> Committing<'a> {
@@ -110,7 +122,10 @@ impl Topics {
     ) -> Result<Option<Reply>, ErrorCode> {
         let (config, facts, groups) = (&self.config, &self.facts, &self.coordinator);
         Ok(Some(match ask {
-            Ask::Produce(ask) => Reply::Produce(produce::decide(facts, config, ask, cx, plan)),
+            Ask::Produce(ask) => {
+                let turned_away = &self.turned_away;
+                Reply::Produce(produce::decide(facts, config, turned_away, ask, cx, plan))
+            }
             Ask::Metadata(ask) => Reply::Metadata(metadata::decide(facts, config, ask, cx, plan)),
             Ask::CreateTopics(ask) => {
                 Reply::CreateTopics(create_topics::decide(facts, config, ask, cx, plan))
@@ -184,8 +199,12 @@ impl Machine for Topics {
             Ask::LeaveGroup(ask) => self.coordinator.leave(ask, at),
             Ask::OffsetCommit(ask) => self.coordinator.commit(ask, at),
             Ask::Expire => self.coordinator.expire(at),
-            Ask::Produce(_)
-            | Ask::Metadata(_)
+            Ask::Produce(ask) => {
+                for it in &ask.partitions {
+                    self.turned_away.placed(&it.topic, it.partition, &it.header);
+                }
+            }
+            Ask::Metadata(_)
             | Ask::CreateTopics(_)
             | Ask::DeleteTopics(_)
             | Ask::InitProducerId(_)

@@ -12,12 +12,14 @@ use crate::limits::Config;
 use crate::op::{self, Op, ProducerBatch};
 use crate::planned::{Planned, PlannedTopic};
 use crate::producer::Judgement;
+use crate::turned_away::TurnedAway;
 use crate::{BatchHeader, ErrorCode};
 use base::{Cx, PartitionId, Timestamp};
 
 pub(crate) fn decide(
     facts: &Facts,
     config: &Config,
+    turned_away: &TurnedAway,
     ask: &Produce,
     cx: &Cx<'_>,
     plan: &mut Vec<Op>,
@@ -25,6 +27,7 @@ pub(crate) fn decide(
     let mut producing = Producing {
         facts,
         config,
+        turned_away,
         origin: ask.origin,
         cx,
         planned: Planned::new(facts, plan),
@@ -36,6 +39,7 @@ pub(crate) fn decide(
 struct Producing<'a, 'b> {
     facts: &'a Facts,
     config: &'a Config,
+    turned_away: &'a TurnedAway,
     origin: Origin,
     cx: &'a Cx<'b>,
     planned: Planned<'a>,
@@ -48,6 +52,10 @@ impl Producing<'_, '_> {
         let partition = self.find_partition(item)?;
         let producer = producer_batch(&item.header);
         match producer.map_or(Judgement::Append, |it| self.planned.judge(partition, &it)) {
+            Judgement::Append if self.misses_first(item) => Err(refused(
+                ErrorCode::OutOfOrderSequenceNumber,
+                "the producer's first batch is missing",
+            )),
             Judgement::Append => Ok(self.plan_append(partition, item, producer)),
             Judgement::Duplicate(base_offset) => Ok(self.placed(partition, base_offset)),
             Judgement::OutOfOrder => {
@@ -57,6 +65,10 @@ impl Producing<'_, '_> {
                 Err(refused(ErrorCode::InvalidProducerEpoch, "the producer has a newer epoch"))
             }
         }
+    }
+
+    fn misses_first(&self, item: &PartitionAppend) -> bool {
+        self.turned_away.misses_first(&item.topic, item.partition, &item.header)
     }
 
     fn check_size(&self, item: &PartitionAppend) -> Result<(), ProduceError> {

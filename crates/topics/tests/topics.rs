@@ -166,6 +166,25 @@ fn the_producer_that_was_silent_longest_is_forgotten() {
 
 /// One request with many producers may not make the partition remember more than one request's.
 #[test]
+fn after_a_first_batch_was_turned_away_no_other_takes_its_place() {
+    let mut harness = harness();
+    harness.create_topic("t", 2);
+    let plain = batch(2).1;
+    let sent =
+        |partition, id, sequence| append("t", partition, from_producer(&plain, id, 0, sequence));
+    // Decided, and then there was no room for its entry.
+    let partitions = vec![sent(0, 9, 0)];
+    let first = Ask::Produce(ask::Produce { partitions, origin: Origin::Client });
+    harness.topics.turn_away(&first);
+    let missing = Err(ErrorCode::OutOfOrderSequenceNumber);
+    assert_eq!(one(&mut harness, sent(0, 9, 2)), missing, "it was on its way already");
+    assert_eq!(one(&mut harness, sent(1, 9, 2)), Ok(0), "another partition");
+    assert_eq!(one(&mut harness, sent(0, 8, 2)), Ok(0), "another producer");
+    assert_eq!(one(&mut harness, sent(0, 9, 0)), Ok(2), "the first, sent again");
+    assert_eq!(one(&mut harness, sent(0, 9, 2)), Ok(4), "and now the second");
+}
+
+#[test]
 fn one_request_forgets_as_many_producers_as_it_brings() {
     let mut harness = with_limits(Limits { producers_per_partition_max: 3, ..Limits::default() });
     harness.create_topic("t", 1);

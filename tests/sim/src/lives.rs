@@ -200,6 +200,8 @@ impl Lives {
             self.network.stop();
             let grace = Instant::now() + Duration::from_millis(500);
             self.sooner_or_later(&mut node, grace).await?;
+            // A disk that was slow meanwhile may have said that all is well again.
+            self.fault(fault);
         }
         self.network.cut().await;
         node.end_tasks().await;
