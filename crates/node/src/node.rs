@@ -7,7 +7,7 @@ use crate::handle::Handle;
 use crate::held::Held;
 use crate::inbox::{Bounds, Inbox};
 use crate::joined::Joined;
-use crate::journal_port::{Append, Commit};
+use crate::journal_port::{Append, Commit, Port};
 use crate::published::{PublishedLog, Reads};
 use crate::revival::{Revival, Revived};
 use crate::route_pump::RoutePump;
@@ -17,7 +17,7 @@ use crate::{Clock, CrashPoint, SystemClock, SystemEntropy, publisher};
 use base::{Entropy, Lsn};
 use bridge::Route;
 use bridge::pump::run_route;
-use journal::{Appender, Committer, Disk, RealDisk};
+use journal::{Committer, Disk, RealDisk};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -155,7 +155,7 @@ impl Node {
 
 /// All parts of a node, with nobody yet who gives the writer and the committer their turns.
 pub(crate) struct Engine<D: Disk> {
-    pub(crate) writer: Writer<Joined, Appender>,
+    pub(crate) writer: Writer<Joined, Port>,
     pub(crate) committer: Committer<D>,
     pub(crate) handle: Handle,
     pub(crate) tasks: JoinSet<()>,

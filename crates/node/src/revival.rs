@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::entry;
 use crate::held::Published;
 use crate::joined::Joined;
-use crate::journal_port::{Append, Commit};
+use crate::journal_port::{Append, Commit, Port};
 use crate::machines::{Effects, Machines, Room};
 use crate::node::OpenError;
 use crate::op::{Born, Op};
@@ -12,7 +12,7 @@ use crate::published::PublishedLog;
 use base::planted::{self, Bug};
 use base::{Cause, Cx, Entropy, Lsn, Timestamp};
 use bridge::Bridge;
-use journal::{Appender, Committer, Disk, Opened, Replayed};
+use journal::{Committer, Disk, Opened, Replayed};
 use std::sync::Arc;
 use topics::Topics;
 use workflows::Workflows;
@@ -30,7 +30,7 @@ pub(crate) struct Revival {
 pub(crate) struct Revived<D: Disk> {
     pub(crate) joined: Joined,
     pub(crate) born: Born,
-    pub(crate) appender: Appender,
+    pub(crate) appender: Port,
     pub(crate) committer: Committer<D>,
     /// The last entry.
     pub(crate) last: Lsn,
@@ -58,7 +58,8 @@ impl Revival {
         };
         let mut entry = |entry: Replayed<'_>| replay.entry(&entry).map_err(Into::into);
         let opened = journal::open(disk, self.journal, &mut entry)?;
-        let Opened { mut appender, mut committer, reader, generation, boot_epoch, last } = opened;
+        let Opened { appender, mut committer, reader, generation, boot_epoch, last } = opened;
+        let mut appender = Port::new(appender);
         if generation != 0 {
             return Err(OpenError::Generation { found: generation });
         }

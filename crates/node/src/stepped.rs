@@ -7,19 +7,20 @@
 
 use crate::handle::Handle;
 use crate::joined::Joined;
+use crate::journal_port::{Append, Port};
 use crate::machines::Machines;
 use crate::node::{Engine, NodeOptions, OpenError};
 use crate::published::{PublishedLog, Reads};
 use crate::revival::{Revival, Revived};
 use crate::writer::{Turn, Writer};
 use base::{Entropy, Lsn, SeededEntropy};
-use journal::{Appender, Committer, Disk, Group};
+use journal::{Committer, Disk, Group};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// A node that does nothing by itself.
 pub struct SteppedNode<D: Disk> {
-    writer: Writer<Joined, Appender>,
+    writer: Writer<Joined, Port>,
     committer: Committer<D>,
     tasks: JoinSet<()>,
     handle: Handle,
