@@ -145,7 +145,7 @@ fn run_checked(seed: u64, twice: bool) -> Report {
 }
 
 fn tell(report: &Report) {
-    let Report { seed, hash, findings, crashes, lines, virtual_time } = report;
+    let Report { seed, hash, findings, crashes, lines, virtual_time, .. } = report;
     say(format_args!(
         "seed {seed}: trace {hash:016x}, {crashes} crashes, {lines} lines, {virtual_time:.1?} of virtual time"
     ));

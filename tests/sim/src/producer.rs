@@ -10,7 +10,7 @@ use crate::kafka_client::{Error, KafkaClient, check, is, name_of};
 use crate::order::{By, Order, Parcel};
 use crate::random::Random;
 use crate::records::{self, NewRecord, Sequenced};
-use crate::surroundings::{Counted, PLAIN_TOPIC, ROUTED_TOPIC, Surroundings};
+use crate::surroundings::{PLAIN_TOPIC, ROUTED_TOPIC, Surroundings};
 use crate::topic_layout::TopicLayout;
 use checker::{Delivery, Partition};
 use kafka_protocol::error::ResponseError;
@@ -45,7 +45,6 @@ pub struct Producer {
     /// Records that it has yet to make up.
     to_make: u64,
     made: u64,
-    _counted: Counted,
 }
 
 impl Producer {
@@ -75,7 +74,6 @@ impl Producer {
             to_make: around.load.sends,
             made: 0,
             random,
-            _counted: around.producers.begin(),
         }
     }
 

@@ -8,10 +8,11 @@ use crate::plan::Plan;
 use crate::program::{QUEUE, STEP, TYPE};
 use crate::stage::Stage;
 use crate::story::story;
-use crate::surroundings::{Countdown, Findings, ROUTED_TOPIC, Surroundings};
+use crate::surroundings::{Findings, ROUTED_TOPIC, Surroundings};
 use bridge::Route;
 use bridge::route::Spec;
-use checker::{Budgets, Declaration, Line};
+use checker::{Budgets, Declaration, Invariant, Line};
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct Report {
     pub lines: usize,
     /// How long it took in virtual time.
     pub virtual_time: Duration,
+    /// How many facts the checker judged for each promise.
+    pub judged: BTreeMap<Invariant, u64>,
 }
 
 /// Runs a seed. `aloud`: tells what happens as it happens.
@@ -47,7 +50,8 @@ pub fn run(seed: u64, aloud: bool) -> Report {
             let finding = Finding::new("panic", words.unwrap_or_default());
             let findings = vec![finding];
             let virtual_time = Duration::ZERO;
-            Report { seed, hash: 0, findings, crashes: 0, lines: 0, virtual_time }
+            let judged = BTreeMap::new();
+            Report { seed, hash: 0, findings, crashes: 0, lines: 0, virtual_time, judged }
         }
     }
 }
@@ -77,7 +81,6 @@ async fn simulate(seed: u64, aloud: bool) -> Report {
         load: plan.load,
         seed,
         findings: Findings::default(),
-        producers: Countdown::new(),
     };
     let routes = vec![Arc::new(route())];
     let mut lives = Lives::new(plan, network, history.clone(), wall, routes);
@@ -88,19 +91,16 @@ async fn simulate(seed: u64, aloud: bool) -> Report {
     };
     findings.extend(around.findings.all());
     let lines = history.lines();
+    let mut judged = BTreeMap::new();
     if findings.is_empty() {
-        findings.extend(judged(&lines));
+        let report = checker::check(&lines);
+        let found = |it: &checker::Finding| Finding::new(&it.invariant.to_string(), it);
+        findings.extend(report.findings.iter().map(found));
+        judged = report.tallies.iter().map(|(of, tally)| (*of, tally.judged)).collect();
     }
     let (hash, crashes) = (history.hash(), lives.crashes);
     let virtual_time = begin.elapsed();
-    Report { seed, hash, findings, crashes, lines: lines.len(), virtual_time }
-}
-
-/// The verdict on what the clients saw.
-fn judged(lines: &[Line]) -> Vec<Finding> {
-    let report = checker::check(lines);
-    let found = |it: &checker::Finding| Finding::new(&it.invariant.to_string(), it);
-    report.findings.iter().map(found).collect()
+    Report { seed, hash, findings, crashes, lines: lines.len(), virtual_time, judged }
 }
 
 fn declaration(plan: &Plan) -> Declaration {

@@ -7,7 +7,6 @@ use crate::network::Network;
 use crate::plan::Load;
 use crate::stage::Stage;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::watch;
 
 /// The topic that a route reads. Keys of its records are workflow ids.
 pub const ROUTED_TOPIC: &str = "orders";
@@ -29,8 +28,6 @@ pub struct Surroundings {
     pub load: Load,
     /// What a client finds itself, beside what the judge finds in the history.
     pub findings: Findings,
-    /// Producers that have not ended.
-    pub producers: Countdown,
 }
 
 /// Findings of all clients of a run.
@@ -46,49 +43,5 @@ impl Findings {
     /// All so far.
     pub fn all(&self) -> Vec<Finding> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Counts those who have begun and not ended.
-#[derive(Clone, Debug)]
-pub struct Countdown(watch::Sender<usize>);
-
-/// One who has begun. It ends when this is dropped.
-#[derive(Debug)]
-pub struct Counted(Countdown);
-
-impl Countdown {
-    /// Nobody has begun.
-    pub fn new() -> Countdown {
-        Countdown(watch::Sender::new(0))
-    }
-
-    /// One more begins.
-    pub fn begin(&self) -> Counted {
-        self.0.send_modify(|count| *count += 1);
-        Counted(self.clone())
-    }
-
-    /// How many remain.
-    pub fn remaining(&self) -> usize {
-        *self.0.borrow()
-    }
-
-    /// Waits until none remain.
-    pub async fn zero(&self) {
-        // The sender is in `self`.
-        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
-    }
-}
-
-impl Default for Countdown {
-    fn default() -> Countdown {
-        Countdown::new()
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
     }
 }
