@@ -209,6 +209,13 @@ async fn a_full_mailbox_stops_its_own_lane_only_and_loses_nothing() {
     workers.spawn(workflow_worker(handle.clone(), |_| Vec::new()));
     wait_for_position(&handle, "t", 11).await.unwrap();
     let wanted: Vec<String> = (0..=8).map(|value| value.to_string()).collect();
+    // The last ones may be in the buffer until the worker's task ends.
+    let on_record = async {
+        while signals(&handle, "full").await.len() < wanted.len() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, on_record).await;
     assert_eq!(signals(&handle, "full").await, wanted, "what a full mailbox refuses is not done");
     guard.stop().await;
     workers.join_all().await;
