@@ -19,8 +19,9 @@ use crate::scene::Scene;
 const LIFE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(1500));
 /// How long the disk stays full once it has been asked everything.
 const FULL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(1500));
-/// Writes go on so soon after there is room.
-const RESUMED_MAX: Duration = Duration::from_secs(5);
+/// Writes go on so soon after there is room. Clients back off for a second or so, and on a busy machine a
+/// send alone may take one.
+const RESUMED_MAX: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(20);
 /// The journal keeps a place open until even its last bytes are taken.
 const SIZES_BYTES: [usize; 5] = [900_000, 100_000, 10_000, 1_000, 10];

@@ -22,8 +22,9 @@ use crate::scene::Scene;
 
 /// The load reaches the n-th call within this.
 const REACHED_MAX: Duration = Duration::from_secs(60);
-/// From the failure to the end of the process; the machine may be busy.
-const LIVED_MAX: Duration = Duration::from_secs(1);
+/// From the failure to the end of the process. It takes milliseconds; strace stands between, and the
+/// machine may be busy. A node that went on would live until the next fault, or for ever.
+const LIVED_MAX: Duration = Duration::from_secs(5);
 /// Of seven failures five are syncs, n = 1, 2, 3 and so on; the rest are writes.
 const SYNCS_OF_SEVEN: u32 = 5;
 /// The n of a failing write, at most.
