@@ -33,7 +33,7 @@ pub(crate) fn survey<D: Disk>(disk: &D) -> Result<Survey, Error> {
     if born && numbers.is_empty() {
         return Err(missing(disk, 1));
     }
-    for name in names.iter().filter(|name| name.ends_with(PREPARING_SUFFIX)) {
+    for name in names.iter().filter(|name| is_left_over(name)) {
         disk.remove(name).map_err(Error::io("remove", &disk.describe(name)))?;
     }
     if !numbers.is_empty() {
@@ -46,14 +46,19 @@ pub(crate) fn survey<D: Disk>(disk: &D) -> Result<Survey, Error> {
 /// Whether the journal itself, or the system, puts files of this name here. Another one may be
 /// part of a newer format, a misnamed segment of a backup, or show that the directory is a wrong one.
 fn is_known(name: &str) -> bool {
-    let prepared = name.strip_suffix(PREPARING_SUFFIX);
     name == LOCK
         || name == version::NAME
-        || name == version::TEMPORARY
+        || is_left_over(name)
         || segment::number_of(name).is_some()
-        || prepared.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
         || name == "lost+found"
         || name.starts_with('.')
+}
+
+/// Whether an interrupted preparation left it. Hidden files are others', whatever they end with.
+fn is_left_over(name: &str) -> bool {
+    let number = name.strip_suffix(PREPARING_SUFFIX).filter(|number| !number.is_empty());
+    name == version::TEMPORARY
+        || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn read_headers<D: Disk>(disk: &D, numbers: &[u32]) -> Result<Vec<SegmentHeader>, Error> {

@@ -198,11 +198,16 @@ fn unknown_files_are_named_and_those_of_the_system_left_alone() {
     }
     let disk = SimDisk::new(4);
     let all = written(&disk, &small(), 3);
-    for name in ["lost+found", ".snapshot", "LOCK"] {
+    let others = ["lost+found", ".snapshot", ".x.preparing", ".preparing", "LOCK"];
+    for name in others {
         disk.replace(name, b"?".to_vec());
     }
     disk.replace("0000000009.preparing", b"half a header".to_vec());
-    assert_eq!(reopen(disk, small()).unwrap().1, all);
+    assert_eq!(reopen(disk.clone(), small()).unwrap().1, all);
+    for name in others {
+        assert!(disk.names().iter().any(|it| it == name), "{name} is not ours to remove");
+    }
+    assert!(!disk.names().iter().any(|it| it == "0000000009.preparing"));
 }
 
 #[test]
