@@ -204,9 +204,9 @@ impl Machine for Topics {
                     self.turned_away.placed(&it.topic, it.partition, &it.header);
                 }
             }
+            Ask::DeleteTopics(_) => self.turned_away.forget_all(),
             Ask::Metadata(_)
             | Ask::CreateTopics(_)
-            | Ask::DeleteTopics(_)
             | Ask::InitProducerId(_)
             | Ask::OffsetFetch(_)
             | Ask::ListGroups(_)

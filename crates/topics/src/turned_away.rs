@@ -8,7 +8,8 @@
 use crate::BatchHeader;
 use std::collections::BTreeSet;
 
-/// That many are remembered; beyond it producers are judged as if nothing had been turned away.
+/// That many are remembered; beyond it others are judged as if nothing had been turned away, so that
+/// producers who never come back do not shut the door for those who do.
 const COUNT_MAX: usize = 10_000;
 
 /// Topic name, partition, producer id.
@@ -21,9 +22,18 @@ pub(crate) struct TurnedAway(BTreeSet<Key>);
 impl TurnedAway {
     /// A batch was turned away.
     pub(crate) fn note(&mut self, topic: &str, partition: i32, header: &BatchHeader) {
-        if is_first(header) && self.0.len() < COUNT_MAX {
-            self.0.insert((topic.to_owned(), partition, header.producer_id));
+        if !is_first(header) {
+            return;
         }
+        if self.0.len() >= COUNT_MAX {
+            self.0.pop_first();
+        }
+        self.0.insert((topic.to_owned(), partition, header.producer_id));
+    }
+
+    /// A topic was deleted; another one of its name owes nothing to anybody.
+    pub(crate) fn forget_all(&mut self) {
+        self.0.clear();
     }
 
     /// A batch got its place.
