@@ -198,6 +198,8 @@ impl Scene {
             .args(["--kafka", &self.node.addresses.kafka.to_string()])
             .args(["--temporal", &self.node.addresses.temporal.to_string()])
             .args(["--seed", &self.seed.to_string()])
+            // A backtrace would push the words of a panic out of the end of the log.
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::null());
         let log = self.directory.join(format!("client-{number}-{name}.log"));
