@@ -9,7 +9,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     std::env::set_current_dir(root).expect("the root of the repository");
     let mut found = Vec::new();
-    let mut folders = vec![PathBuf::from("crates"), PathBuf::from("tests")];
+    let mut folders = ["bench", "crates", "tests"].map(PathBuf::from).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("readable folder") {
             let path = entry.expect("entry").path();

@@ -1,0 +1,92 @@
+//! A process of a peer: in a process group of its own, its output in a log file, ended politely and,
+//! where that does not help, not politely; also when the run ends early.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::process::{Child, Command};
+
+/// How much of a log is worth showing.
+const LOG_LINES: usize = 15;
+/// How long a process may take to end when it is asked to.
+const END_MAX: Duration = Duration::from_secs(20);
+
+/// See the module's page.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// What it is, for people.
+    name: String,
+    child: Child,
+    log: PathBuf,
+    /// When it was started.
+    pub(crate) began: Instant,
+    /// What asks it to end.
+    pub(crate) end_signal: Signal,
+}
+
+impl Process {
+    /// Starts `command`; what it says is appended to `log`.
+    pub(crate) fn spawn(name: &str, mut command: Command, log: &Path) -> Result<Process> {
+        let file = OpenOptions::new().create(true).append(true).open(log);
+        let file = file.with_context(|| format!("the log {}", log.display()))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(file.try_clone()?))
+            .stderr(Stdio::from(file))
+            // Ctrl-C is for this program, which ends its peers itself.
+            .process_group(0)
+            .kill_on_drop(true);
+        let began = Instant::now();
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let (name, log) = (name.to_owned(), log.to_owned());
+        Ok(Process { name, child, log, began, end_signal: Signal::TERM })
+    }
+
+    /// Its id, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Fails if it has ended by itself.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            let (name, log) = (&self.name, self.log_tail());
+            bail!("{name} ended by itself ({status}); the end of its log:\n{log}");
+        }
+        Ok(())
+    }
+
+    /// Asks it to end, waits, and ends it if it does not.
+    pub(crate) async fn end(mut self) {
+        if let Some(pid) = self.pid() {
+            // A process that is gone already has done what was asked.
+            let _ = kill_process(pid, self.end_signal);
+            let _ = tokio::time::timeout(END_MAX, self.child.wait()).await;
+        }
+    }
+
+    /// The last lines it wrote.
+    pub(crate) fn log_tail(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        self.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Whatever is left of the group: the process itself, or children that outlive it.
+        if let Some(pid) = self.pid() {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}

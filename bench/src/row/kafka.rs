@@ -1,0 +1,76 @@
+//! How the Kafka clients of all rows are set up: here and nowhere else, the same for every peer.
+//!
+//! What is not set is librdkafka's default. No compression, no idempotence: the work is to move and
+//! keep bytes.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::Job;
+
+/// The one partition of the rows.
+pub(crate) const PARTITION: i32 = 0;
+/// Records a producer may have in its queue: a whole burst.
+pub(crate) const QUEUE_RECORDS: u64 = 500_000;
+
+const CREATE_MAX: Duration = Duration::from_secs(30);
+
+/// Topics made by this process.
+static TOPICS: AtomicU32 = AtomicU32::new(0);
+
+/// For as many records as possible: batches of 1 MB, gathered for 5 ms.
+pub(crate) fn throughput_producer(job: &Job) -> Result<ClientConfig> {
+    let mut config = client(job)?;
+    config
+        .set("acks", "all")
+        .set("linger.ms", "5")
+        .set("batch.size", "1000000")
+        .set("queue.buffering.max.messages", QUEUE_RECORDS.to_string());
+    Ok(config)
+}
+
+/// For one record at a time: nothing is waited for.
+pub(crate) fn latency_producer(job: &Job) -> Result<ClientConfig> {
+    let mut config = client(job)?;
+    config.set("acks", "all").set("linger.ms", "0");
+    Ok(config)
+}
+
+/// Reads the one partition of `topic` from `offset`: assigned, no group.
+pub(crate) fn consumer(job: &Job, topic: &str, offset: Offset) -> Result<BaseConsumer> {
+    let mut config = client(job)?;
+    // The client asks for a name although nothing is committed under it.
+    config.set("group.id", "bench").set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = config.create().context("a consumer")?;
+    let mut partitions = TopicPartitionList::new();
+    partitions.add_partition_offset(topic, PARTITION, offset)?;
+    consumer.assign(&partitions)?;
+    Ok(consumer)
+}
+
+/// Makes a topic with one partition, and answers its name.
+pub(crate) async fn create_topic(job: &Job) -> Result<String> {
+    let number = TOPICS.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{}-{}-{number}", job.row.name, std::process::id());
+    let admin: AdminClient<DefaultClientContext> = client(job)?.create().context("a client")?;
+    let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
+    let options =
+        AdminOptions::new().request_timeout(Some(CREATE_MAX)).operation_timeout(Some(CREATE_MAX));
+    for created in admin.create_topics([&topic], &options).await.context("create a topic")? {
+        created.map_err(|(name, code)| anyhow!("create the topic {name}: {code}"))?;
+    }
+    Ok(name)
+}
+
+fn client(job: &Job) -> Result<ClientConfig> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", job.kafka()?).set("client.id", "bench").set("log_level", "3");
+    Ok(config)
+}
