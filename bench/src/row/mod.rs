@@ -4,6 +4,8 @@ mod consume;
 mod kafka;
 mod memory;
 mod produce;
+mod produce_latency;
+mod produce_to_consumed;
 mod sender;
 
 use std::time::Duration;
@@ -22,6 +24,8 @@ pub(crate) const ROWS: &[Row] = &[
     produce::PRODUCE_100,
     consume::CONSUME_1K,
     consume::CONSUME_100,
+    produce_latency::PRODUCE_ONE,
+    produce_to_consumed::PRODUCE_TO_CONSUMED,
     memory::IDLE_MEMORY,
     COLD_START,
 ];
