@@ -88,3 +88,14 @@ pub(crate) fn tell(text: &str) {
 pub(crate) fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_fits_together() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -9,6 +9,7 @@
 
 mod cli;
 mod drive;
+mod goals;
 mod measured;
 mod peer;
 mod report;

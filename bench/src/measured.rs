@@ -74,6 +74,14 @@ impl Measured {
         let known = self.count > 0 && !self.server_cpu.is_zero();
         known.then(|| self.server_cpu.as_secs_f64() * 1e6 / self.count as f64)
     }
+
+    /// The part of all processors' time that client and server used together.
+    pub(crate) fn busy(&self) -> Option<f64> {
+        let cores = std::thread::available_parallelism().ok()?.get() as f64;
+        let all = self.wall.as_secs_f64() * cores;
+        let used = (self.client_cpu + self.server_cpu).as_secs_f64();
+        (all > 0.0).then(|| used / all)
+    }
 }
 
 /// Durations as whole microseconds.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::measured::Measured;
 use crate::peer::OURS;
+use crate::row::TIMED;
 
 const HEADER: [&str; 10] = [
     "row",
@@ -39,7 +40,7 @@ pub(crate) fn table(figures: &[Measured]) -> String {
         }
         lines.push(cells);
     }
-    laid_out(&lines)
+    laid_out(&lines, NAMES)
         + "\nclient us, server us: processor time for one unit of work. speed: how many times as fast\n\
            mainstay is; server cpu: how many times as much the peer's server needs for one unit.\n"
 }
@@ -87,8 +88,9 @@ pub(crate) fn find<'a>(
 }
 
 /// What a figure is compared by, less is better: a latency, the time of one unit, or memory.
-pub(crate) fn cost(measured: &Measured) -> f64 {
-    match (measured.latency, measured.per_second()) {
+fn cost(measured: &Measured) -> f64 {
+    let timed = TIMED.contains(&measured.row.as_str());
+    match (measured.latency.filter(|_| timed), measured.per_second()) {
         (Some(latency), _) => latency.p50.as_secs_f64(),
         (None, Some(rate)) => 1.0 / rate,
         (None, None) => measured.server_peak_bytes as f64,
@@ -144,7 +146,7 @@ fn ratio(ratio: f64) -> String {
 }
 
 /// As many decimals as make three digits.
-fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     let decimals = match value.abs() {
         0.0..1.0 => 3,
         1.0..10.0 => 2,
@@ -154,15 +156,15 @@ fn significant(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-fn laid_out(lines: &[[String; HEADER.len()]]) -> String {
+/// Lines of cells in columns; the first `names` columns begin at their left.
+pub(crate) fn laid_out<const COLUMNS: usize>(lines: &[[String; COLUMNS]], names: usize) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let widths: Vec<usize> = (0..HEADER.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..COLUMNS).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
     for line in lines {
         let mut laid = String::new();
-        for (column, cell) in line.iter().enumerate() {
-            let width = widths[column];
-            laid += &if column < NAMES {
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            laid += &if column < names {
                 format!("{cell:<width$}  ")
             } else {
                 format!("{cell:>width$}  ")

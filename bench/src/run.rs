@@ -15,9 +15,10 @@ use tokio::process::Command;
 
 use crate::measured::{Latency, Measured};
 use crate::peer::{self, KINDS, PAIRS, Peer, Start};
+use crate::row::disk::{self, FDATASYNC};
 use crate::row::{self, COLD_START, Job, ROWS, Row};
 use crate::usage::Used;
-use crate::{cli, report};
+use crate::{cli, goals, report};
 
 /// What a child may take beyond its row's limit to say that it is over.
 const GRACE: Duration = Duration::from_secs(10);
@@ -60,12 +61,17 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     }
     for row in rows {
         for _ in 0..options.repeat.max(1) {
+            if row.name == FDATASYNC.name {
+                run.disk().await?;
+                continue;
+            }
             for name in peers.iter().filter(|name| suits(row, name)) {
                 run.measure(row, name).await?;
             }
         }
     }
     cli::tell(&report::table(&run.figures));
+    cli::tell(&format!("\n{}", goals::verdicts(&run.figures)));
     for (what, problem) in &run.problems {
         cli::tell(&format!("\nnot measured: {what}: {problem}\n"));
     }
@@ -90,11 +96,7 @@ impl Run<'_> {
             return Ok(());
         }
         cli::say(&format!("bench: {what}\n"));
-        let start = Start {
-            mainstay: self.options.mainstay.clone(),
-            work: self.options.work.clone(),
-            routes: row.routes,
-        };
+        let start = self.start(row);
         let done = if row.name == COLD_START.name {
             cold_start(name, &start).await
         } else {
@@ -114,6 +116,22 @@ impl Run<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Measures the disk itself.
+    async fn disk(&mut self) -> Result<()> {
+        match disk::fdatasync(&self.start(&FDATASYNC)).await {
+            Ok(figures) => self.keep(figures),
+            Err(error) => {
+                self.trouble(FDATASYNC.name.to_owned(), &error);
+                Ok(())
+            }
+        }
+    }
+
+    fn start(&self, row: &Row) -> Start {
+        let Options { mainstay, work, .. } = self.options.clone();
+        Start { mainstay, work, routes: row.routes }
     }
 
     async fn against(&self, row: &'static Row, mut peer: Peer) -> Result<Vec<Measured>> {
@@ -215,8 +233,10 @@ fn chosen_rows(options: &Options) -> Result<Vec<&'static Row>> {
             "there is no row {name}; see `bench list`"
         );
     }
-    let chosen =
-        |row: &&Row| options.rows.is_empty() || options.rows.iter().any(|it| it == row.name);
+    let named = |name: &str| options.rows.iter().any(|it| it == name);
+    // The goal of this row is about what it takes beyond the disk.
+    let disk = |row: &Row| row.name == FDATASYNC.name && named("produce-one");
+    let chosen = |row: &&Row| options.rows.is_empty() || named(row.name) || disk(row);
     Ok(ROWS.iter().filter(chosen).collect())
 }
 

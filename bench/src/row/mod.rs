@@ -1,6 +1,7 @@
 //! The rows of the table: each is one kind of work, done by the same client code against every peer.
 
 mod consume;
+pub(crate) mod disk;
 mod kafka;
 mod memory;
 mod produce;
@@ -24,13 +25,25 @@ pub(crate) const ROWS: &[Row] = &[
     produce::PRODUCE_100,
     consume::CONSUME_1K,
     consume::CONSUME_100,
+    disk::FDATASYNC,
     produce_latency::PRODUCE_ONE,
     produce_to_consumed::PRODUCE_TO_CONSUMED,
     memory::IDLE_MEMORY,
     COLD_START,
 ];
 
-/// The one row that no client drives: `run` starts the peer several times.
+/// Rows in which single units are timed: they are compared by their median, all others by throughput.
+pub(crate) const TIMED: &[&str] = &[
+    "fdatasync",
+    "produce-one",
+    "produce-to-consumed",
+    "workflow-sdk-one",
+    "workflow-thin-one",
+    "record-to-record-one",
+    "cold-start",
+];
+
+/// No client drives it: `bench run` starts the peer several times.
 pub(crate) const COLD_START: Row = Row {
     name: "cold-start",
     what: "from the start of the processes to their first answers",
@@ -84,6 +97,7 @@ pub(crate) struct Addresses {
 
 /// How much of a row is done.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
+#[group(id = "row")]
 pub(crate) struct Options {
     /// Units of work instead of the row's own number
     #[arg(long)]
