@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{drive, peer, row, run};
+use crate::{anchors, drive, peer, row, run};
 
 /// Mainstay, Kafka, Temporal and Restate side by side.
 #[derive(Debug, Parser)]
@@ -19,6 +19,8 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Install the real ones, say what is missing, or start one.
+    Anchors(anchors::Options),
     /// Start each peer, drive each row against it, print one table of ratios and the goals.
     Run(run::Options),
     /// One row against given addresses: one line of JSON for each figure.
@@ -60,6 +62,7 @@ async fn until_interrupted(command: Command) -> Result<()> {
 
 async fn carry_out(command: Command) -> Result<()> {
     match command {
+        Command::Anchors(options) => anchors::run(&options).await,
         Command::Run(options) => run::run(&options).await,
         Command::Drive(options) => drive::drive(&options).await,
         Command::List => {

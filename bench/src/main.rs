@@ -7,6 +7,7 @@
 //!
 //! Every row has a time limit; what a run started is ended by its process id, also when it ends early.
 
+mod anchors;
 mod cli;
 mod drive;
 mod goals;

@@ -2,10 +2,15 @@
 //!
 //! A peer is ended by the ids of its processes, and its directory is removed, however the run ends.
 
+mod kafka;
 mod mainstay;
+mod namespace;
 pub(crate) mod ports;
+mod postgres;
 pub(crate) mod process;
 pub(crate) mod ready;
+mod restate;
+mod temporal;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +24,15 @@ use crate::usage::Server;
 use process::Process;
 
 /// All kinds of peer, Mainstay first.
-pub(crate) const KINDS: &[Kind] = &[mainstay::MAINSTAY];
+pub(crate) const KINDS: &[Kind] = &[
+    mainstay::MAINSTAY,
+    kafka::KAFKA,
+    kafka::FLUSH,
+    temporal::MEMORY,
+    temporal::FILE,
+    temporal::POSTGRES,
+    restate::RESTATE,
+];
 /// Peers that do together what Mainstay does alone.
 pub(crate) const PAIRS: &[&str] = &["kafka+temporal-memory", "kafka+temporal-postgres"];
 /// With whom all others are compared.

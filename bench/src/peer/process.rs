@@ -7,13 +7,18 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 use tokio::process::{Child, Command};
 
 /// How much of a log is worth showing.
 const LOG_LINES: usize = 15;
 /// How long a process may take to end when it is asked to.
 const END_MAX: Duration = Duration::from_secs(20);
+/// How long it may take to end at once.
+const LAST_MAX: Duration = Duration::from_secs(10);
+const LAST_PAUSE: Duration = Duration::from_millis(2);
 
 /// See the module's page.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(crate) struct Process {
     pub(crate) began: Instant,
     /// What asks it to end.
     pub(crate) end_signal: Signal,
+    /// What ends it at once, when a run ends early.
+    pub(crate) last_signal: Signal,
 }
 
 impl Process {
@@ -43,7 +50,7 @@ impl Process {
         let began = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let (name, log) = (name.to_owned(), log.to_owned());
-        Ok(Process { name, child, log, began, end_signal: Signal::TERM })
+        Ok(Process { name, child, log, began, end_signal: Signal::TERM, last_signal: Signal::KILL })
     }
 
     /// Its id, while it runs.
@@ -58,6 +65,18 @@ impl Process {
             bail!("{name} ended by itself ({status}); the end of its log:\n{log}");
         }
         Ok(())
+    }
+
+    /// Waits until it has ended by itself, as it should; fails if it does not, or not well.
+    pub(crate) async fn success(&mut self, limit: Duration) -> Result<()> {
+        let how = match tokio::time::timeout(limit, self.child.wait()).await {
+            Ok(status) => match status? {
+                status if status.success() => return Ok(()),
+                status => status.to_string(),
+            },
+            Err(_) => format!("not done within {limit:?}"),
+        };
+        bail!("{}: {how}; the end of its log:\n{}", self.name, self.log_tail())
     }
 
     /// Asks it to end, waits, and ends it if it does not.
@@ -82,11 +101,26 @@ impl Process {
     }
 }
 
+/// Whether it has, without waiting for it: the runtime does that.
+fn has_ended(pid: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
-        // Whatever is left of the group: the process itself, or children that outlive it.
-        if let Some(pid) = self.pid() {
-            let _ = kill_process_group(pid, Signal::KILL);
+        let Some(pid) = self.pid() else { return };
+        // Whatever is left of the group: the process itself, or children that outlive it. It has to
+        // be gone before its directory is removed.
+        for signal in [self.last_signal, Signal::KILL] {
+            let _ = kill_process_group(pid, signal);
+            let until = Instant::now() + LAST_MAX;
+            while Instant::now() < until {
+                if has_ended(pid) {
+                    return;
+                }
+                std::thread::park_timeout(LAST_PAUSE);
+            }
         }
     }
 }
