@@ -66,7 +66,8 @@ impl Measured {
 
     /// Microseconds of the client's processor time for a unit of work.
     pub(crate) fn client_us(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.client_cpu.as_secs_f64() * 1e6 / self.count as f64)
+        let known = self.count > 0 && !self.client_cpu.is_zero();
+        known.then(|| self.client_cpu.as_secs_f64() * 1e6 / self.count as f64)
     }
 
     /// Microseconds of the server's processor time for a unit of work.

@@ -111,7 +111,7 @@ fn cells(measured: &Measured, ours: Option<&Measured>) -> [String; HEADER.len()]
     [
         name,
         measured.peer.clone(),
-        text(measured.per_second(), rate),
+        text(measured.per_second(), significant),
         latency.map_or(String::new(), |latency| time(latency.p50)),
         latency.map_or(String::new(), |latency| time(latency.p99)),
         text(measured.client_us(), significant),
@@ -122,11 +122,18 @@ fn cells(measured: &Measured, ours: Option<&Measured>) -> [String; HEADER.len()]
     ]
 }
 
-fn rate(per_second: f64) -> String {
-    if per_second < 100.0 {
-        return significant(per_second);
+/// As many decimals as make three digits; thousands apart.
+pub(crate) fn significant(value: f64) -> String {
+    let decimals = match value.abs() {
+        0.0..1.0 => 3,
+        1.0..10.0 => 2,
+        10.0..100.0 => 1,
+        _ => 0,
+    };
+    let digits = format!("{value:.decimals$}");
+    if value < 1_000.0 {
+        return digits;
     }
-    let digits = format!("{per_second:.0}");
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
@@ -143,17 +150,6 @@ fn time(time: Duration) -> String {
 
 fn ratio(ratio: f64) -> String {
     format!("{}x", significant(ratio))
-}
-
-/// As many decimals as make three digits.
-pub(crate) fn significant(value: f64) -> String {
-    let decimals = match value.abs() {
-        0.0..1.0 => 3,
-        1.0..10.0 => 2,
-        10.0..100.0 => 1,
-        _ => 0,
-    };
-    format!("{value:.decimals$}")
 }
 
 /// Lines of cells in columns; the first `names` columns begin at their left.

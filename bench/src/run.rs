@@ -155,7 +155,9 @@ impl Run<'_> {
 
     fn trouble(&mut self, what: String, error: &anyhow::Error) {
         cli::say(&format!("bench: {what}: {error:#}\n"));
-        self.problems.insert(what, format!("{error:#}"));
+        // Logs and the like have been shown where they came up.
+        let first = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
+        self.problems.insert(what, first);
     }
 }
 

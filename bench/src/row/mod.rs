@@ -97,7 +97,7 @@ pub(crate) struct Addresses {
 
 /// How much of a row is done.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
-#[group(id = "row")]
+#[group(id = "extent")]
 pub(crate) struct Options {
     /// Units of work instead of the row's own number
     #[arg(long)]
