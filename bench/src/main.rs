@@ -17,6 +17,7 @@ mod report;
 mod row;
 mod run;
 mod usage;
+mod worker;
 
 fn main() -> std::process::ExitCode {
     cli::main()

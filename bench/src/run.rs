@@ -178,6 +178,7 @@ async fn drive(row: &Row, peer: &Peer, options: row::Options) -> Result<Vec<Meas
         ("--count", options.count),
         ("--seconds", options.seconds),
         ("--concurrency", options.concurrency.map(|number| number as u64)),
+        ("--pollers", options.pollers.map(|number| number as u64)),
     ];
     for (flag, number) in numbers {
         command.args(number.iter().flat_map(|number| [flag.to_owned(), number.to_string()]));

@@ -1,13 +1,18 @@
 //! The rows of the table: each is one kind of work, done by the same client code against every peer.
 
+mod closed_loop;
 mod consume;
 pub(crate) mod disk;
 mod kafka;
+mod mailbox;
 mod memory;
 mod produce;
 mod produce_latency;
 mod produce_to_consumed;
 mod sender;
+mod signal_with_start;
+mod start;
+mod workflow;
 
 use std::time::Duration;
 
@@ -28,6 +33,11 @@ pub(crate) const ROWS: &[Row] = &[
     disk::FDATASYNC,
     produce_latency::PRODUCE_ONE,
     produce_to_consumed::PRODUCE_TO_CONSUMED,
+    workflow::WORKFLOW_THIN,
+    workflow::WORKFLOW_THIN_ONE,
+    start::START,
+    signal_with_start::SIGNAL_WITH_START,
+    mailbox::MAILBOX_THIN,
     memory::IDLE_MEMORY,
     COLD_START,
 ];
@@ -58,6 +68,11 @@ pub(crate) const COLD_START: Row = Row {
 pub(crate) const ANYTHING: &[&[Port]] = &[&[]];
 /// For rows on Kafka's protocol.
 pub(crate) const KAFKA: &[&[Port]] = &[&[Port::Kafka]];
+/// For rows on Temporal's protocol.
+pub(crate) const TEMPORAL: &[&[Port]] = &[&[Port::Temporal]];
+
+/// How a row is driven against a peer.
+pub(crate) type Drive = for<'a> fn(&'a Job) -> BoxFuture<'a, Result<Vec<Measured>>>;
 
 /// One kind of work.
 #[derive(Clone, Copy)]
@@ -75,7 +90,7 @@ pub(crate) struct Row {
     /// The routes Mainstay is started with, as its configuration file writes them.
     pub(crate) routes: &'static str,
     /// Does it. None for what only `bench run` can do.
-    pub(crate) drive: Option<fn(&Job) -> BoxFuture<'_, Result<Vec<Measured>>>>,
+    pub(crate) drive: Option<Drive>,
 }
 
 /// Where a row finds its peer.
@@ -108,6 +123,9 @@ pub(crate) struct Options {
     /// Units under way at once instead of the row's own number
     #[arg(long)]
     pub(crate) concurrency: Option<usize>,
+    /// Polls of each queue and kind that a worker keeps open, instead of the SDKs' default
+    #[arg(long)]
+    pub(crate) pollers: Option<usize>,
     /// A tenth of the row's own numbers: for a look, not for a comparison
     #[arg(long)]
     pub(crate) quick: bool,
@@ -169,6 +187,11 @@ impl Job {
     /// The address of the peer's Kafka front.
     pub(crate) fn kafka(&self) -> Result<&str> {
         self.addresses.kafka.as_deref().context("this row needs --kafka")
+    }
+
+    /// The address of the peer's Temporal front.
+    pub(crate) fn temporal(&self) -> Result<&str> {
+        self.addresses.temporal.as_deref().context("this row needs --temporal")
     }
 
     /// Begins to count.

@@ -1,0 +1,101 @@
+//! A workflow of three activities, one after the other: many at once for throughput, one at a time for
+//! latency. The client starts it, waits for its end, and starts the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde::Serialize;
+
+use super::{Job, Row, TEMPORAL, closed_loop};
+use crate::measured::Measured;
+use crate::worker::rpc::{self, Rpc, Start};
+use crate::worker::script::{STEPS, Steps};
+use crate::worker::thin::{POLLERS, Worker};
+
+/// Workflows under way in the throughput rows.
+pub(crate) const CONCURRENCY: usize = 50;
+/// Two variants, each with its warm-up and its last units.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// Throughput, with the worker that costs nearly nothing.
+pub(crate) const WORKFLOW_THIN: Row = Row {
+    name: "workflow-thin",
+    what: "workflows of 3 activities, 50 at once, worker without an SDK",
+    unit: "workflow",
+    needs: TEMPORAL,
+    limit: LIMIT,
+    routes: "",
+    drive: Some(drive_thin),
+};
+
+/// Latency, with the same worker.
+pub(crate) const WORKFLOW_THIN_ONE: Row = Row {
+    name: "workflow-thin-one",
+    what: "workflows of 3 activities, one at a time, worker without an SDK",
+    unit: "workflow",
+    needs: TEMPORAL,
+    limit: LIMIT,
+    routes: "",
+    drive: Some(drive_thin_one),
+};
+
+/// What each workflow and each of its activities is given.
+#[derive(Clone, Debug, Serialize)]
+struct Order {
+    order: String,
+    customer: String,
+    amount_cents: u64,
+}
+
+fn drive_thin(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
+    async {
+        let eager = thin(job, CONCURRENCY, true).await?;
+        Ok(vec![eager, thin(job, CONCURRENCY, false).await?])
+    }
+    .boxed()
+}
+
+fn drive_thin_one(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
+    async { Ok(vec![thin(job, 1, true).await?]) }.boxed()
+}
+
+/// SDKs ask for eager activities by default; without them each is one more poll.
+async fn thin(job: &Job, concurrency: usize, eager: bool) -> Result<Measured> {
+    let variant = if eager { "" } else { "not eager" };
+    let queue = format!("bench-{}-{eager}", std::process::id());
+    let rpc = Rpc::connect(job.temporal()?).await?;
+    let pollers = job.options.pollers.unwrap_or(POLLERS);
+    let worker = Rpc::connect(job.temporal()?).await?;
+    let worker = Worker::start(worker, &queue, pollers, Steps { eager });
+    let concurrency = job.options.concurrency.unwrap_or(concurrency);
+    let (queue, each) = (Arc::<str>::from(queue), rpc.clone());
+    let measured = closed_loop::measure(job, variant, concurrency, move |number| {
+        run(each.clone(), Arc::clone(&queue), number)
+    })
+    .await;
+    rpc.tell_repeated();
+    match worker.end().await {
+        Some(trouble) => bail!("the worker: {trouble}"),
+        None => measured,
+    }
+}
+
+async fn run(rpc: Rpc, queue: Arc<str>, number: u64) -> Result<()> {
+    let workflow_id = format!("{queue}-{number}");
+    let start = Start {
+        workflow_id: &workflow_id,
+        workflow_type: STEPS,
+        queue: &queue,
+        input: rpc::json(&order(number)),
+    };
+    let run_id = rpc.start(start).await?;
+    rpc.completed(&workflow_id, &run_id).await
+}
+
+fn order(number: u64) -> Order {
+    let (order, customer) = (format!("order-{number}"), format!("customer-{}", number % 100));
+    Order { order, customer, amount_cents: 1_999 }
+}

@@ -1,0 +1,5 @@
+//! The workers of the workflow rows: the official SDK, and one that has no machinery of its own.
+
+pub(crate) mod rpc;
+pub(crate) mod script;
+pub(crate) mod thin;
