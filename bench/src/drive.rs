@@ -34,7 +34,7 @@ pub(crate) async fn drive(options: &Options) -> Result<()> {
         peer: options.peer.clone(),
         addresses: options.addresses.clone(),
         options: options.row_options,
-        server: Server { pids: options.pids.clone() },
+        server: Server { pids: options.pids.clone(), fsyncs: options.row_options.fsyncs },
     };
     let figures = tokio::time::timeout(row.limit, drive(&job)).await;
     for measured in figures.with_context(|| format!("not done within {:?}", row.limit))?? {

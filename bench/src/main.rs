@@ -10,6 +10,7 @@
 mod anchors;
 mod cli;
 mod drive;
+mod fsyncs;
 mod goals;
 mod measured;
 mod peer;

@@ -76,6 +76,11 @@ impl Measured {
         known.then(|| self.server_cpu.as_secs_f64() * 1e6 / self.count as f64)
     }
 
+    /// Syncs of the server for a unit of work.
+    pub(crate) fn fsyncs_each(&self) -> Option<f64> {
+        self.fsyncs.filter(|_| self.count > 0).map(|fsyncs| fsyncs as f64 / self.count as f64)
+    }
+
     /// The part of all processors' time that client and server used together.
     pub(crate) fn busy(&self) -> Option<f64> {
         let cores = std::thread::available_parallelism().ok()?.get() as f64;

@@ -9,7 +9,7 @@ use crate::measured::Measured;
 use crate::peer::OURS;
 use crate::row::TIMED;
 
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 11] = [
     "row",
     "peer",
     "per second",
@@ -17,6 +17,7 @@ const HEADER: [&str; 10] = [
     "p99",
     "client us",
     "server us",
+    "fsyncs",
     "peak MiB",
     "speed",
     "server cpu",
@@ -41,8 +42,8 @@ pub(crate) fn table(figures: &[Measured]) -> String {
         lines.push(cells);
     }
     laid_out(&lines, NAMES)
-        + "\nclient us, server us: processor time for one unit of work. speed: how many times as fast\n\
-           mainstay is; server cpu: how many times as much the peer's server needs for one unit.\n"
+        + "\nclient us, server us, fsyncs: for one unit of work. speed: how many times as fast mainstay is;\n\
+           server cpu: how many times as much processor time the peer's server needs for one unit.\n"
 }
 
 /// One figure, for whoever watches.
@@ -116,6 +117,7 @@ fn cells(measured: &Measured, ours: Option<&Measured>) -> [String; HEADER.len()]
         latency.map_or(String::new(), |latency| time(latency.p99)),
         text(measured.client_us(), significant),
         text(measured.server_us(), significant),
+        text(measured.fsyncs_each(), significant),
         text(peak, |mebibytes| format!("{mebibytes:.0}")),
         text(others.map(|ours| cost(measured) / cost(ours)), ratio),
         text(cpu, ratio),
@@ -125,7 +127,9 @@ fn cells(measured: &Measured, ours: Option<&Measured>) -> [String; HEADER.len()]
 /// As many decimals as make three digits; thousands apart.
 pub(crate) fn significant(value: f64) -> String {
     let decimals = match value.abs() {
-        0.0..1.0 => 3,
+        0.0 => 0,
+        0.0..0.01 => 5,
+        0.01..1.0 => 3,
         1.0..10.0 => 2,
         10.0..100.0 => 1,
         _ => 0,
@@ -152,14 +156,17 @@ fn ratio(ratio: f64) -> String {
     format!("{}x", significant(ratio))
 }
 
-/// Lines of cells in columns; the first `names` columns begin at their left.
+/// Lines of cells in columns, the first line their names; the first `names` columns begin at their
+/// left. A column with nothing in it is left out.
 pub(crate) fn laid_out<const COLUMNS: usize>(lines: &[[String; COLUMNS]], names: usize) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
     let widths: Vec<usize> = (0..COLUMNS).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
     for line in lines {
         let mut laid = String::new();
-        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+        let filled =
+            |(column, _): &(usize, _)| lines.iter().skip(1).any(|it| !it[*column].is_empty());
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate().filter(filled) {
             laid += &if column < names {
                 format!("{cell:<width$}  ")
             } else {

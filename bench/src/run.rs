@@ -184,6 +184,7 @@ async fn drive(row: &Row, peer: &Peer, options: row::Options) -> Result<Vec<Meas
         command.args(number.iter().flat_map(|number| [flag.to_owned(), number.to_string()]));
     }
     command.args(options.quick.then_some("--quick"));
+    command.args(options.fsyncs.then_some("--fsyncs"));
     let pids: Vec<String> = peer.server().pids.iter().map(u32::to_string).collect();
     command.args(["--pids", &pids.join(",")]);
     figures(command, row.limit + GRACE).await

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::fsyncs::Fsyncs;
+
 /// Clock ticks per second in `/proc/PID/stat`: a constant of Linux's interface.
 const TICKS_PER_SECOND: u64 = 100;
 /// How often the memory of a server with several processes is looked at.
@@ -22,6 +24,8 @@ const MEMORY_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct Server {
     /// Those that were started; their descendants belong to it too.
     pub(crate) pids: Vec<u32>,
+    /// Whether windows count its fsyncs too.
+    pub(crate) fsyncs: bool,
 }
 
 /// A stretch of time in which work is done and everything is counted.
@@ -31,6 +35,7 @@ pub(crate) struct Window {
     client_cpu: Duration,
     server_cpu: Duration,
     peak: PeakMemory,
+    fsyncs: Option<Fsyncs>,
 }
 
 /// What a window came to.
@@ -44,15 +49,20 @@ pub(crate) struct Used {
     pub(crate) server_cpu: Duration,
     /// The most memory the server had.
     pub(crate) server_peak_bytes: u64,
+    /// fsync and fdatasync calls of the server, where they were counted.
+    pub(crate) fsyncs: Option<u64>,
 }
 
 impl Window {
     /// Begins to count.
     pub(crate) fn open(server: &Server) -> Window {
         let peak = PeakMemory::watch(server);
+        let pids = || server.stats().iter().map(|stat| stat.pid).collect::<Vec<_>>();
+        let fsyncs = if server.fsyncs { Fsyncs::count(&pids()) } else { None };
         Window {
             server: server.clone(),
             peak,
+            fsyncs,
             server_cpu: server.cpu(),
             client_cpu: own_cpu(),
             began: Instant::now(),
@@ -64,7 +74,8 @@ impl Window {
         let wall = self.began.elapsed();
         let client_cpu = own_cpu().saturating_sub(self.client_cpu);
         let server_cpu = self.server.cpu().saturating_sub(self.server_cpu);
-        Used { wall, client_cpu, server_cpu, server_peak_bytes: self.peak.end() }
+        let fsyncs = self.fsyncs.and_then(Fsyncs::end);
+        Used { wall, client_cpu, server_cpu, server_peak_bytes: self.peak.end(), fsyncs }
     }
 }
 
@@ -237,7 +248,7 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let server = Server { pids: vec![shell.id()] };
+        let server = Server { pids: vec![shell.id()], fsyncs: false };
         let window = Window::open(&server);
         let mut said = String::new();
         let mut output = std::io::BufReader::new(shell.stdout.take().unwrap());

@@ -110,7 +110,8 @@ pub(crate) struct Peer {
 impl Peer {
     /// Its processes, for counting.
     pub(crate) fn server(&self) -> Server {
-        Server { pids: self.processes.iter().filter_map(Process::id).collect() }
+        let pids = self.processes.iter().filter_map(Process::id).collect();
+        Server { pids, fsyncs: false }
     }
 
     /// Fails if a process has ended by itself.

@@ -25,8 +25,6 @@ pub(crate) enum Probe<'a> {
     Kafka(&'a str),
     /// `GetSystemInfo` at this address.
     Temporal(&'a str),
-    /// A connection to this address.
-    Port(&'a str),
 }
 
 /// Asks until there is an answer; fails when the process ends or `limit` has passed since its start.
@@ -65,9 +63,6 @@ impl Probe<'_> {
                     .build();
                 // To connect is to ask for the system's information.
                 Connection::connect(options).await?;
-            }
-            Probe::Port(address) => {
-                TcpStream::connect(address).await?;
             }
         }
         Ok(())

@@ -93,6 +93,9 @@ pub(crate) struct Row {
     pub(crate) drive: Option<Drive>,
 }
 
+/// Does a row's work and says what it came to.
+pub(crate) type Drive = fn(&Job) -> BoxFuture<'_, Result<Vec<Measured>>>;
+
 /// Where a row finds its peer.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Addresses {
@@ -129,6 +132,9 @@ pub(crate) struct Options {
     /// A tenth of the row's own numbers: for a look, not for a comparison
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Count the server's fsyncs too, with `perf`: costs a little
+    #[arg(long)]
+    pub(crate) fsyncs: bool,
 }
 
 /// One row against one peer.
@@ -211,7 +217,7 @@ impl Job {
             client_cpu: used.client_cpu,
             server_cpu: used.server_cpu,
             server_peak_bytes: used.server_peak_bytes,
-            fsyncs: None,
+            fsyncs: used.fsyncs,
         }
     }
 }
