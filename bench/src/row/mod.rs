@@ -93,9 +93,6 @@ pub(crate) struct Row {
     pub(crate) drive: Option<Drive>,
 }
 
-/// Does a row's work and says what it came to.
-pub(crate) type Drive = fn(&Job) -> BoxFuture<'_, Result<Vec<Measured>>>;
-
 /// Where a row finds its peer.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Addresses {
