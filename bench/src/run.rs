@@ -246,7 +246,8 @@ fn chosen_rows(options: &Options) -> Result<Vec<&'static Row>> {
 
 fn chosen_peers(options: &Options) -> Result<Vec<String>> {
     if options.peers.is_empty() {
-        let all = KINDS.iter().map(|kind| kind.name).chain(PAIRS.iter().copied());
+        let usual = KINDS.iter().filter(|kind| kind.usual);
+        let all = usual.map(|kind| kind.name).chain(PAIRS.iter().copied());
         return Ok(all.map(str::to_owned).collect());
     }
     options.peers.iter().try_for_each(|name| peer::kinds(name).map(drop))?;

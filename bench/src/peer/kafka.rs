@@ -25,6 +25,7 @@ pub(crate) const KAFKA: Kind = Kind {
     name: "kafka",
     what: "Apache Kafka 4.1.1, one broker, its defaults (no fsync before an acknowledgement), heap of 1 GiB",
     offers: &[Port::Kafka],
+    usual: true,
     start: |options| start("kafka", options, "").boxed(),
 };
 /// Kafka with a flush for each batch.
@@ -32,6 +33,7 @@ pub(crate) const FLUSH: Kind = Kind {
     name: "kafka-flush",
     what: "the same with log.flush.interval.messages=1 (fsync before each acknowledgement)",
     offers: &[Port::Kafka],
+    usual: true,
     start: |options| start("kafka-flush", options, "log.flush.interval.messages=1\n").boxed(),
 };
 

@@ -21,6 +21,7 @@ pub(crate) const MAINSTAY: Kind = Kind {
     name: "mainstay",
     what: "the binary built from these sources, with its defaults (fdatasync before every answer)",
     offers: &[Port::Kafka, Port::Temporal],
+    usual: true,
     start,
 };
 

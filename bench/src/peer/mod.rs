@@ -11,6 +11,7 @@ pub(crate) mod process;
 pub(crate) mod ready;
 mod restate;
 mod temporal;
+mod temporal_server;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,8 +30,10 @@ pub(crate) const KINDS: &[Kind] = &[
     kafka::KAFKA,
     kafka::FLUSH,
     temporal::MEMORY,
+    temporal::MEMORY_UNPACED,
     temporal::FILE,
-    temporal::POSTGRES,
+    temporal_server::POSTGRES,
+    temporal_server::POSTGRES_UNPACED,
     restate::RESTATE,
 ];
 /// Peers that do together what Mainstay does alone.
@@ -50,6 +53,8 @@ pub(crate) struct Kind {
     pub(crate) what: &'static str,
     /// What clients find there.
     pub(crate) offers: &'static [Port],
+    /// Whether a run that names no peers has it.
+    pub(crate) usual: bool,
     /// Starts one and waits until it answers.
     pub(crate) start: fn(&Start) -> BoxFuture<'_, Result<Peer>>,
 }

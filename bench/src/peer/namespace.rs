@@ -5,6 +5,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::tonic::{Code, Request, Status};
 use temporalio_client::{Connection, ConnectionOptions, GrpcCompression, RetryOptions, Url};
@@ -25,8 +27,22 @@ const CALL_MAX: Duration = Duration::from_secs(5);
 /// The shortest that a server accepts.
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
-/// Registers the namespace if it is not there, and waits until a workflow can be started in it.
+/// Registers the namespace if it is not there.
+pub(super) async fn registered(process: &mut Process, address: &str) -> Result<()> {
+    until(process, address, |front| register(front).boxed()).await
+}
+
+/// Waits until a workflow can be started in it.
 pub(super) async fn usable(process: &mut Process, address: &str) -> Result<()> {
+    until(process, address, |front| start_and_end(front).boxed()).await
+}
+
+/// Tries until it has worked once.
+async fn until(
+    process: &mut Process,
+    address: &str,
+    attempt: impl Fn(&mut dyn WorkflowService) -> BoxFuture<'_, Result<(), Status>>,
+) -> Result<()> {
     let connection = Connection::connect(
         ConnectionOptions::new(Url::parse(&format!("http://{address}"))?)
             .identity("bench")
@@ -38,7 +54,7 @@ pub(super) async fn usable(process: &mut Process, address: &str) -> Result<()> {
     let mut last = String::new();
     while process.began.elapsed() < READY_MAX {
         process.check()?;
-        let tried = tokio::time::timeout(CALL_MAX, start_and_end(&mut *front)).await;
+        let tried = tokio::time::timeout(CALL_MAX, attempt(&mut *front)).await;
         match tried {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(status)) => last = status.to_string(),
@@ -51,7 +67,6 @@ pub(super) async fn usable(process: &mut Process, address: &str) -> Result<()> {
 }
 
 async fn start_and_end(front: &mut dyn WorkflowService) -> Result<(), Status> {
-    register(front).await?;
     let start = service::StartWorkflowExecutionRequest {
         namespace: NAMESPACE.to_owned(),
         workflow_id: PROBE.to_owned(),

@@ -22,51 +22,55 @@ pub(super) const USER: &str = "temporal";
 const READY_MAX: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A running database.
-pub(super) struct Database {
-    /// Its postmaster, parent of all its backends.
-    pub(super) process: Process,
-    /// Where clients find it.
-    pub(super) address: SocketAddr,
-    /// From the start of the postmaster to its first answer.
-    pub(super) cold_start: Duration,
-    /// Its cluster.
+/// A cluster: its data, and who it belongs to.
+pub(super) struct Cluster {
+    /// What it keeps.
     pub(super) directory: TempDir,
+    /// Where clients find it while it runs.
+    pub(super) address: SocketAddr,
+    owner: Owner,
 }
 
-/// Starts one on a new cluster.
-pub(super) async fn start(options: &Start) -> Result<Database> {
-    let programs = anchors::postgres::programs()?;
-    let directory = options.directory("postgres")?;
-    let here = directory.path();
-    let owner = Owner::of_cluster(here)?;
-    let data = here.join("data");
-    let mut command = owner.command(&programs.initdb, here);
-    command.arg("--pgdata").arg(&data).args(["--username", USER, "--auth", "trust"]).args([
-        "--encoding=UTF8",
-        "--locale=C",
-        "--no-instructions",
-    ]);
-    Process::spawn("initdb", command, &here.join("initdb.log"))?.success(READY_MAX).await?;
-    let [address] = ports::free()?;
-    let mut command = owner.command(&programs.postgres, here);
-    command.arg("-D").arg(&data).args(["-p", &address.port().to_string()]);
-    // Shared memory in its directory: nothing is left in /dev/shm if it is killed.
-    for setting in [
-        "listen_addresses=127.0.0.1",
-        "unix_socket_directories=",
-        "dynamic_shared_memory_type=mmap",
-    ] {
-        command.args(["-c", setting]);
+impl Cluster {
+    /// Makes a new one. That it is not synced spares a second; what it is told later is.
+    pub(super) async fn create(options: &Start) -> Result<Cluster> {
+        let directory = options.directory("postgres")?;
+        let here = directory.path();
+        let owner = Owner::of_cluster(here)?;
+        let mut command = owner.command(&anchors::postgres::programs()?.initdb, here);
+        command.args(["--pgdata", "data", "--username", USER, "--auth", "trust"]).args([
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-instructions",
+            "--no-sync",
+        ]);
+        Process::spawn("initdb", command, &here.join("initdb.log"))?.success(READY_MAX).await?;
+        let [address] = ports::free()?;
+        Ok(Cluster { directory, address, owner })
     }
-    let mut process = Process::spawn("postgres", command, &here.join("log"))?;
-    // "Fast": it does not wait until its clients have gone.
-    process.end_signal = Signal::INT;
-    // "Immediate": killed, it would leave a segment of the system's shared memory behind.
-    process.last_signal = Signal::QUIT;
-    wait(&mut process, &data).await?;
-    let cold_start = process.began.elapsed();
-    Ok(Database { process, address, cold_start, directory })
+
+    /// Starts its postmaster, the parent of all its backends; answers it, and when it was ready.
+    pub(super) async fn start(&self) -> Result<(Process, Duration)> {
+        let here = self.directory.path();
+        let mut command = self.owner.command(&anchors::postgres::programs()?.postgres, here);
+        command.args(["-D", "data", "-p", &self.address.port().to_string()]);
+        // Shared memory in its directory: nothing is left in /dev/shm if it is killed.
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "dynamic_shared_memory_type=mmap",
+        ] {
+            command.args(["-c", setting]);
+        }
+        let mut process = Process::spawn("postgres", command, &here.join("log"))?;
+        // "Immediate": its data are not needed again. Killed, it would leave a segment of the
+        // system's shared memory behind.
+        process.end_signal = Signal::QUIT;
+        process.last_signal = Signal::QUIT;
+        wait(&mut process, &here.join("data")).await?;
+        let first_answer = process.began.elapsed();
+        Ok((process, first_answer))
+    }
 }
 
 /// The postmaster writes its state into the last line of its lock file, which `pg_ctl` reads too.

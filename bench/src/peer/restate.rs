@@ -22,6 +22,7 @@ pub(crate) const RESTATE: Kind = Kind {
     name: NAME,
     what: "Restate 1.7.12, one node, its defaults (replicated log of one, WAL with fsync, 24 partitions)",
     offers: &[Port::Restate],
+    usual: true,
     start: |options| start(options).boxed(),
 };
 
