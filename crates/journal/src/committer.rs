@@ -14,6 +14,7 @@ use crate::segments::Segments;
 use crate::{Disk, Error, Options, Preparation};
 use base::Lsn;
 use base::planted::{self, Bug};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
@@ -247,6 +248,7 @@ impl<D: Disk> Committer<D> {
         queue.backlog_bytes -= bytes;
         drop(queue);
         self.shared.set_durable(durable);
+        self.shared.group_bytes.store(bytes, Ordering::Relaxed);
         self.shared.relieved.notify_all();
         Ok(())
     }

@@ -2,7 +2,8 @@
 //! read stays.
 
 use crate::disk::read_full;
-use crate::segment::{file_name, write_zeros};
+use crate::disk::write_zeros;
+use crate::segment::file_name;
 use crate::window::WINDOW_BYTES;
 use crate::{Disk, DiskFile, Error};
 use base::Lsn;

@@ -5,7 +5,12 @@
 //! its file, a name after `sync_dir`; before that each may be there, be missing, or (writes) be
 //! torn at 512 bytes.
 
+use bytes::Bytes;
 use std::io::{self, IoSlice};
+
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+/// So many zeros are one write.
+const ZEROED_BYTES: usize = 1 << 20;
 
 /// A directory of flat files.
 pub trait Disk: Send + Sync + 'static {
@@ -63,6 +68,24 @@ pub trait DiskFile: Send + Sync + 'static {
         }
         Ok(())
     }
+    /// Frames and zeros are written in whole blocks of so many bytes.
+    fn block_bytes(&self) -> u32 {
+        1
+    }
+    /// Like `write_all_at`, for bytes behind which there is nothing yet: afterwards there may be
+    /// zeros from their end to that of the block.
+    fn write_frames_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
+        self.write_all_at(slices, position)
+    }
+    /// Writes zeros at `from..to`, where there is nothing yet. May begin and end where the next
+    /// block does.
+    fn write_zeros_at(&self, from: u64, to: u64) -> io::Result<()> {
+        write_zeros(self, from, to)
+    }
+    /// Reads `length` bytes, or to the end of the file.
+    fn read_bytes_at(&self, position: u64, length: usize) -> io::Result<Bytes> {
+        read_bytes(self, position, length)
+    }
     /// Makes sure that the first `bytes` bytes can be written without running out of room. Leaves
     /// the length alone.
     fn allocate(&self, bytes: u64) -> io::Result<()>;
@@ -71,7 +94,11 @@ pub trait DiskFile: Send + Sync + 'static {
 }
 
 /// Reads `into.len()` bytes, or to the end of the file; says how many.
-pub(crate) fn read_full<F: DiskFile>(file: &F, into: &mut [u8], from: u64) -> io::Result<usize> {
+pub(crate) fn read_full<F: DiskFile + ?Sized>(
+    file: &F,
+    into: &mut [u8],
+    from: u64,
+) -> io::Result<usize> {
     let mut done = 0;
     while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, from + done as u64) {
@@ -82,4 +109,34 @@ pub(crate) fn read_full<F: DiskFile>(file: &F, into: &mut [u8], from: u64) -> io
         }
     }
     Ok(done)
+}
+
+pub(crate) fn read_bytes<F: DiskFile + ?Sized>(
+    file: &F,
+    position: u64,
+    length: usize,
+) -> io::Result<Bytes> {
+    let mut bytes = vec![0; length];
+    let count = read_full(file, &mut bytes, position)?;
+    bytes.truncate(count);
+    Ok(bytes.into())
+}
+
+/// Writes zeros at `from..to`.
+pub(crate) fn write_zeros<F: DiskFile + ?Sized>(
+    file: &F,
+    mut from: u64,
+    to: u64,
+) -> io::Result<()> {
+    while from < to {
+        let left = usize::try_from(to - from).unwrap_or(usize::MAX);
+        let count = left.min(ZEROED_BYTES);
+        let mut slices = Vec::with_capacity(count.div_ceil(ZEROS.len()));
+        for start in (0..count).step_by(ZEROS.len()) {
+            slices.push(IoSlice::new(&ZEROS[..ZEROS.len().min(count - start)]));
+        }
+        file.write_all_at(&mut slices, from)?;
+        from += count as u64;
+    }
+    Ok(())
 }

@@ -24,6 +24,7 @@
 mod appender;
 mod committer;
 mod cut;
+mod direct;
 mod directory;
 mod disk;
 mod encode;

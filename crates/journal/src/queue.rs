@@ -14,7 +14,7 @@ use crate::appender::Entry;
 use crate::format::{END_BYTES, FRAMES_START, HEADER_BYTES};
 use base::Lsn;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Locks, also after a panic elsewhere: no invariant here spans a panic.
@@ -99,6 +99,8 @@ pub(crate) struct Shared {
     /// The backlog went down, or the queue stopped.
     pub(crate) relieved: Condvar,
     durable: AtomicU64,
+    /// Size of the last group: how the journal is being used.
+    pub(crate) group_bytes: AtomicUsize,
     pub(crate) orders: Mutex<Orders>,
     pub(crate) ordered: Condvar,
 }
@@ -119,6 +121,7 @@ impl Shared {
             queued: Condvar::new(),
             relieved: Condvar::new(),
             durable: AtomicU64::new(durable.0),
+            group_bytes: AtomicUsize::new(0),
             orders: Mutex::default(),
             ordered: Condvar::new(),
         }

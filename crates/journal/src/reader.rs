@@ -1,8 +1,7 @@
 //! Reads blobs back by address. Every read is checked: what does not match its CRC is not served.
 
-use crate::disk::read_full;
 use crate::queue::locked;
-use crate::{Disk, Error, segment};
+use crate::{Disk, DiskFile, Error, segment};
 use base::BlobAddr;
 use base::hash::crc32c;
 use base::planted::{self, Bug};
@@ -50,17 +49,17 @@ impl<D: Disk> Reader<D> {
             return Err(damaged("the blob address is longer than any entry"));
         }
         let file = self.inner.file(address.segment, &name)?;
-        let mut bytes = vec![0; length];
-        let count = read_full(&*file, &mut bytes, address.position.into())
+        let bytes = file
+            .read_bytes_at(address.position.into(), length)
             .map_err(Error::io("read", &name))?;
-        if count < length {
+        if bytes.len() < length {
             return Err(damaged("the file ends inside a blob"));
         }
         // Planted: the disk has checksums of its own.
         if crc32c(&bytes) != address.crc && !planted::is(Bug::DamagedBytesServed) {
             return Err(damaged("the blob's CRC does not match"));
         }
-        Ok(bytes.into())
+        Ok(bytes)
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Refuses: a directory another process has open.
 
+use crate::direct::{BLOCK_BYTES, DirectFile};
+use crate::disk::{read_bytes, write_zeros};
 use crate::{Disk, DiskFile, Error};
+use bytes::Bytes;
 use rustix::fs::FallocateFlags;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -12,6 +15,9 @@ use std::path::{Path, PathBuf};
 
 /// Name of the file that is locked. What is in it does not matter.
 pub(crate) const LOCK: &str = "LOCK";
+
+/// Smaller reads are worth what the system reads and keeps with them: their neighbours come next.
+const DIRECT_READ_BYTES_MIN: usize = 128 << 10;
 
 /// A locked directory.
 #[derive(Debug)]
@@ -84,12 +90,12 @@ impl Disk for RealDisk {
 
     fn create(&self, name: &str) -> io::Result<RealFile> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        options.open(self.path(name)).map(RealFile)
+        options.create_new(true);
+        RealFile::open(&mut options, &self.path(name))
     }
 
     fn open(&self, name: &str) -> io::Result<RealFile> {
-        OpenOptions::new().read(true).write(true).open(self.path(name)).map(RealFile)
+        RealFile::open(&mut OpenOptions::new(), &self.path(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -119,26 +125,62 @@ impl Disk for RealDisk {
     }
 }
 
-/// A file of a [`RealDisk`].
+/// A file of a [`RealDisk`]. Frames and large blobs bypass the page cache where the file system
+/// lets them.
 #[derive(Debug)]
-pub struct RealFile(File);
+pub struct RealFile {
+    cached: File,
+    direct: Option<DirectFile>,
+}
+
+impl RealFile {
+    fn open(options: &mut OpenOptions, path: &Path) -> io::Result<RealFile> {
+        let cached = options.read(true).write(true).open(path)?;
+        Ok(RealFile { cached, direct: DirectFile::open(path) })
+    }
+}
 
 impl DiskFile for RealFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.cached.metadata()?.len())
     }
 
     fn read_at(&self, into: &mut [u8], position: u64) -> io::Result<usize> {
-        self.0.read_at(into, position)
+        self.cached.read_at(into, position)
     }
 
     fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
-        Ok(rustix::io::pwritev(&self.0, slices, position)?)
+        Ok(rustix::io::pwritev(&self.cached, slices, position)?)
+    }
+
+    fn block_bytes(&self) -> u32 {
+        self.direct.as_ref().map_or(1, |_| BLOCK_BYTES)
+    }
+
+    fn write_frames_at(&self, slices: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
+        match &self.direct {
+            Some(direct) => direct.write_all(slices, position),
+            None => self.write_all_at(slices, position),
+        }
+    }
+
+    fn write_zeros_at(&self, from: u64, to: u64) -> io::Result<()> {
+        match &self.direct {
+            Some(direct) => direct.write_zeros(from, to),
+            None => write_zeros(self, from, to),
+        }
+    }
+
+    fn read_bytes_at(&self, position: u64, length: usize) -> io::Result<Bytes> {
+        match &self.direct {
+            Some(direct) if length >= DIRECT_READ_BYTES_MIN => direct.read(position, length),
+            _ => read_bytes(self, position, length),
+        }
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
         loop {
-            match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, 0, bytes) {
+            match rustix::fs::fallocate(&self.cached, FallocateFlags::KEEP_SIZE, 0, bytes) {
                 Err(rustix::io::Errno::INTR) => {}
                 done => return Ok(done?),
             }
@@ -146,6 +188,11 @@ impl DiskFile for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        // One opening only: each reports a failed write-back once, and for whatever was written to
+        // the file since it was opened.
+        match &self.direct {
+            Some(direct) => direct.sync_data(),
+            None => self.cached.sync_data(),
+        }
     }
 }

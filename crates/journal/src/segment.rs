@@ -1,8 +1,8 @@
 //! One segment file: its name, its header, and who may write where.
 //!
 //! Two threads write to a segment: the committer its frames, the preparer zeros ahead of them.
-//! Zeros never go below `filled`, frames raise `filled` before they are written, and both
-//! happen under one lock; so zeros can never overwrite a frame.
+//! Zeros never go below `filled`; frames raise `filled` before they are written, and wait while
+//! zeros are being written where they would go. So zeros can never overwrite a frame.
 
 use crate::format::FRAMES_START;
 use crate::queue::locked;
@@ -10,8 +10,8 @@ use crate::{DiskFile, Error};
 use base::hash::crc32c;
 use base::planted::{self, Bug};
 use bytes::{Buf, BufMut};
-use std::io::{self, IoSlice};
-use std::sync::Mutex;
+use std::io::IoSlice;
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// The preparer writes and syncs this much at a time, so that a commit never waits long for it.
 pub(crate) const FILL_SLICE_BYTES: u32 = 1 << 20;
@@ -23,8 +23,6 @@ const SUFFIX: &str = ".segment";
 
 /// Suffix of a file that is not a segment yet.
 pub(crate) const PREPARING_SUFFIX: &str = ".preparing";
-
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Name of a segment's file.
 pub(crate) fn file_name(number: u32) -> String {
@@ -90,7 +88,16 @@ pub(crate) struct Segment<F> {
     /// The preparer's own opening of the same file. Linux reports a failed write-back once per
     /// opening: on a shared one the preparer's sync could swallow the committer's error.
     filler: F,
-    filled: Mutex<u32>,
+    filled: Mutex<Filled>,
+    /// The preparer has written its zeros.
+    zeroed: Condvar,
+}
+
+struct Filled {
+    /// Up to where the file has been written. Whole blocks, or the file's length.
+    up_to: u32,
+    /// Zeros are being written from there on.
+    zeroing: bool,
 }
 
 impl<F: DiskFile> Segment<F> {
@@ -101,8 +108,16 @@ impl<F: DiskFile> Segment<F> {
         filler: F,
     ) -> Result<Segment<F>, Error> {
         let length = file.len().map_err(Error::io("measure", &path))?;
-        let filled = Mutex::new(u32::try_from(length).unwrap_or(u32::MAX));
-        Ok(Segment { number: header.number, capacity: header.capacity, path, file, filler, filled })
+        let up_to = u32::try_from(length).unwrap_or(u32::MAX);
+        Ok(Segment {
+            number: header.number,
+            capacity: header.capacity,
+            path,
+            file,
+            filler,
+            filled: Mutex::new(Filled { up_to, zeroing: false }),
+            zeroed: Condvar::new(),
+        })
     }
 
     /// Writes frames at `position..end`.
@@ -115,10 +130,13 @@ impl<F: DiskFile> Segment<F> {
         assert!(end <= self.capacity, "frames end behind their segment");
         {
             let mut filled = locked(&self.filled);
-            *filled = (*filled).max(end);
+            while filled.zeroing && end > filled.up_to {
+                filled = self.zeroed.wait(filled).unwrap_or_else(PoisonError::into_inner);
+            }
+            filled.up_to = filled.up_to.max(end.next_multiple_of(self.file.block_bytes()));
         }
         self.file
-            .write_all_at(slices, u64::from(position))
+            .write_frames_at(slices, u64::from(position))
             .map_err(Error::io("write to", &self.path))
     }
 
@@ -133,33 +151,27 @@ impl<F: DiskFile> Segment<F> {
 
     /// Up to where the file has been written.
     pub(crate) fn filled(&self) -> u32 {
-        *locked(&self.filled)
+        locked(&self.filled).up_to
     }
 
     /// Writes and syncs the next slice of zeros.
     pub(crate) fn fill(&self) -> Result<(), Error> {
+        let (from, to) = {
+            let mut filled = locked(&self.filled);
+            filled.zeroing = true;
+            let to = filled.up_to.saturating_add(FILL_SLICE_BYTES).min(self.capacity);
+            (filled.up_to, to)
+        };
+        let written = self.filler.write_zeros_at(u64::from(from), u64::from(to));
         {
             let mut filled = locked(&self.filled);
-            let end = filled.saturating_add(FILL_SLICE_BYTES).min(self.capacity);
-            write_zeros(&self.filler, u64::from(*filled), u64::from(end))
-                .map_err(Error::io("fill", &self.path))?;
-            *filled = (*filled).max(end);
+            filled.zeroing = false;
+            if written.is_ok() {
+                filled.up_to = filled.up_to.max(to);
+            }
         }
+        self.zeroed.notify_all();
+        written.map_err(Error::io("fill", &self.path))?;
         self.filler.sync_data().map_err(Error::io("sync", &self.path))
     }
-}
-
-/// Writes zeros at `from..to`.
-pub(crate) fn write_zeros<F: DiskFile>(file: &F, mut from: u64, to: u64) -> io::Result<()> {
-    while from < to {
-        let left = usize::try_from(to - from).unwrap_or(usize::MAX);
-        let count = left.min(FILL_SLICE_BYTES as usize);
-        let mut slices = Vec::with_capacity(count.div_ceil(ZEROS.len()));
-        for start in (0..count).step_by(ZEROS.len()) {
-            slices.push(IoSlice::new(&ZEROS[..ZEROS.len().min(count - start)]));
-        }
-        file.write_all_at(&mut slices, from)?;
-        from += count as u64;
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@
 //! before anything may be placed in it. If that fails nothing is lost: the journal is full until
 //! it succeeds.
 
+use crate::disk;
 use crate::queue::locked;
 use crate::segment::{self, Segment, SegmentHeader};
 use crate::{Disk, DiskFile, Error};
@@ -129,7 +130,7 @@ impl<D: Disk> Segments<D> {
         match file.allocate(u64::from(self.capacity)) {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 // No promise of room without writing: then write.
-                segment::write_zeros(&file, 0, u64::from(self.capacity))
+                disk::write_zeros(&file, 0, u64::from(self.capacity))
             }
             done => done,
         }

@@ -5,6 +5,7 @@ mod birth;
 mod chains;
 mod crash;
 mod damage;
+mod direct;
 mod flips;
 mod life;
 mod random;
