@@ -8,6 +8,7 @@ mod ask;
 mod ask_size;
 mod caller;
 mod clock;
+mod cold_reads;
 mod committer;
 mod crash_point;
 mod entropy;

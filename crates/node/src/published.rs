@@ -3,6 +3,7 @@
 //! It advances at release only, so no reader ever sees what a crash could take back. Fetches read
 //! here and never trouble the writer. Rebuilt from replay at every start.
 
+use crate::cold_reads::{Cell, ColdReads};
 use crate::error::Error;
 use crate::fetch_waiter::Waiter;
 use crate::held::Published;
@@ -17,6 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use topics::BatchRef;
+
+/// Smaller blobs are not kept after a read: the system keeps them, see `journal::RealFile`.
+const COLD_BYTES_MIN: u32 = 128 << 10;
+/// So much is kept of what was read from disk.
+const COLD_READS_BYTES: usize = 16 << 20;
+/// So much behind a batch that was read from disk is read ahead.
+const READ_AHEAD_BYTES: usize = 2 << 20;
 
 /// What a reader of the log may see from now on.
 #[derive(Clone, Debug)]
@@ -59,6 +67,7 @@ pub struct PublishedTopic {
 struct Shared {
     topics: RwLock<Topics>,
     tail: Mutex<HotTail>,
+    cold: ColdReads,
     /// There as long as the journal is open.
     reader: RwLock<Option<Arc<dyn ReadBlob>>>,
     reads: Reads,
@@ -84,6 +93,7 @@ impl PublishedLog {
         PublishedLog(Arc::new(Shared {
             topics: RwLock::default(),
             tail: Mutex::new(HotTail::new(hot_tail_bytes)),
+            cold: ColdReads::new(COLD_READS_BYTES),
             reader: RwLock::new(None),
             reads,
             changes: watch::Sender::new(0),
@@ -170,9 +180,17 @@ impl PublishedLog {
         }
     }
 
-    /// The bytes of a batch, as the producer sent them.
+    /// The bytes of a batch, as the producer sent them. Those of the next ones are fetched from
+    /// disk meanwhile, if that is where they are.
     pub async fn read(&self, batch: BatchRef) -> Result<Bytes, Error> {
-        self.read_blob(batch.address).await
+        let hot = self.lock_tail().get(&batch.address);
+        match hot {
+            Some(bytes) => Ok(bytes),
+            None => {
+                self.read_ahead(&batch);
+                self.read_from_disk(batch.address).await
+            }
+        }
     }
 
     /// The bytes at an address: from memory if they are recent, otherwise from disk, without
@@ -181,8 +199,52 @@ impl PublishedLog {
         let hot = self.lock_tail().get(&address);
         match hot {
             Some(bytes) => Ok(bytes),
-            None => self.read_cold(move |reader| reader.read(address)).await,
+            None => self.read_from_disk(address).await,
         }
+    }
+
+    async fn read_from_disk(&self, address: BlobAddr) -> Result<Bytes, Error> {
+        if address.length < COLD_BYTES_MIN {
+            return self.read_cold(move |reader| reader.read(address)).await;
+        }
+        let (cell, _) = self.0.cold.cell(address);
+        self.read_into(&cell, address).await
+    }
+
+    /// One of those who wait for a cell reads; if that fails, or it gives up, the next one does.
+    async fn read_into(&self, cell: &Cell, address: BlobAddr) -> Result<Bytes, Error> {
+        let read = || self.read_cold(move |reader| reader.read(address));
+        cell.get_or_try_init(read).await.cloned()
+    }
+
+    fn read_ahead(&self, batch: &BatchRef) {
+        if self.0.reads == Reads::InPlace {
+            return;
+        }
+        let next = self.batches_from(batch.partition, batch.last_offset + 1, READ_AHEAD_BYTES);
+        let large = next.unwrap_or_default().into_iter().map(|batch| batch.address);
+        let large = large.filter(|address| address.length >= COLD_BYTES_MIN);
+        let cold: Vec<BlobAddr> = {
+            let tail = self.lock_tail();
+            large.filter(|address| tail.get(address).is_none()).collect()
+        };
+        let fresh = cold.into_iter().filter_map(|address| match self.0.cold.cell(address) {
+            (cell, true) => Some((cell, address)),
+            (_, false) => None,
+        });
+        let fresh: Vec<(Cell, BlobAddr)> = fresh.collect();
+        if fresh.is_empty() {
+            return;
+        }
+        let log = self.clone();
+        tokio::spawn(async move {
+            for (cell, address) in fresh {
+                // Who asks for what cannot be read tries again, and is told.
+                if log.read_into(&cell, address).await.is_err() {
+                    break;
+                }
+            }
+        });
     }
 
     /// The bytes at several addresses, in their order. What is not in memory costs one change of
