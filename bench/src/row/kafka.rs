@@ -28,11 +28,10 @@ static TOPICS: AtomicU32 = AtomicU32::new(0);
 /// For as many records as possible: batches of 1 MB, gathered for 5 ms.
 pub(crate) fn throughput_producer(job: &Job) -> Result<ClientConfig> {
     let mut config = client(job)?;
-    config
-        .set("acks", "all")
-        .set("linger.ms", "5")
-        .set("batch.size", "1000000")
-        .set("queue.buffering.max.messages", QUEUE_RECORDS.to_string());
+    config.set("acks", "all").set("linger.ms", "5").set("batch.size", "1000000").set(
+        "queue.buffering.max.messages",
+        std::env::var("Q").unwrap_or(QUEUE_RECORDS.to_string()),
+    );
     Ok(config)
 }
 
@@ -48,6 +47,8 @@ pub(crate) fn consumer(job: &Job, topic: &str, offset: Offset) -> Result<BaseCon
     let mut config = client(job)?;
     // The client asks for a name although nothing is committed under it.
     config.set("group.id", "bench").set("enable.auto.commit", "false");
+    // A queue that is full for a moment is not to stop the fetching for a second.
+    config.set("queued.min.messages", "1000000").set("fetch.queue.backoff.ms", "5");
     let consumer: BaseConsumer = config.create().context("a consumer")?;
     let mut partitions = TopicPartitionList::new();
     partitions.add_partition_offset(topic, PARTITION, offset)?;

@@ -30,8 +30,9 @@ pub(crate) const PRODUCE_ONE: Row = Row {
 const RECORDS: u64 = 10_000;
 const WARM_RECORDS: u64 = 3_000;
 const RECORD_BYTES: usize = 1_024;
-/// How long a look at the reports lasts; the last one ends that much after the last report at most.
-const POLL: Duration = Duration::from_millis(10);
+/// How long a look at the reports lasts; the last one ends that much after the last report at most, and
+/// the library spins through the last millisecond of each.
+const POLL: Duration = Duration::from_millis(50);
 /// How long without an acknowledgement is given up.
 const STALL_MAX: Duration = Duration::from_secs(30);
 

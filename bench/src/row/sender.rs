@@ -63,7 +63,7 @@ impl Sender {
         for sent in 0..count {
             self.enqueue()?;
             if sent % SENT_PER_LOOK == 0 {
-                self.producer.poll(Timeout::After(Duration::ZERO));
+                self.look();
             }
         }
         self.wait_for(before + count)
@@ -76,7 +76,7 @@ impl Sender {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    self.producer.poll(FULL_PAUSE);
+                    self.pause()
                 }
                 Err((error, _)) => return Err(error).context("send a record"),
             }
@@ -86,7 +86,7 @@ impl Sender {
     fn wait_for(&self, count: u64) -> Result<()> {
         let (mut seen, mut since) = (0, Instant::now());
         while self.delivered() < count {
-            self.producer.poll(FULL_PAUSE);
+            self.pause();
             self.check()?;
             if self.delivered() > seen {
                 (seen, since) = (self.delivered(), Instant::now());
@@ -95,6 +95,20 @@ impl Sender {
             }
         }
         self.check()
+    }
+
+    /// Waits a little, and takes what was acknowledged meanwhile.
+    fn pause(&self) {
+        // The library's own waiting spins through the last millisecond of its time.
+        std::thread::park_timeout(FULL_PAUSE);
+        while self.look() {}
+    }
+
+    /// Takes one batch of reports, if there is one.
+    fn look(&self) -> bool {
+        let before = self.delivered();
+        self.producer.poll(Timeout::After(Duration::ZERO));
+        self.delivered() > before
     }
 
     fn check(&self) -> Result<()> {
