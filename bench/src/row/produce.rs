@@ -1,7 +1,7 @@
 //! Producing: one producer, one partition, `acks=all`, as fast as it goes.
 //!
 //! The long row is a steady state, with everything that has to be written behind; a burst is what a
-//! warm connection takes at once, as much as the client's queue holds.
+//! warm connection takes after a pause, before the disk has to catch up.
 
 use std::time::Duration;
 
