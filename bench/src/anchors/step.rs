@@ -89,3 +89,44 @@ fn tail(log: &Path) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, limit: Duration) -> Step {
+        Step {
+            what: "a step".to_owned(),
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: vec![("WORD", "abracadabra".into())],
+            limit,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_step_that_fails_says_what_it_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let step = shell("echo $WORD; exit 3", Duration::from_secs(20));
+        let error = step.run("x", directory.path(), &log).await.unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.contains("abracadabra"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_step_that_takes_too_long_is_ended_with_its_children() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let step = shell("sleep 600 & echo $!; wait", Duration::from_millis(300));
+        let error = step.run("x", directory.path(), &log).await.unwrap_err().to_string();
+        assert!(error.contains("not done"), "{error}");
+        let child = std::fs::read_to_string(&log).unwrap();
+        let status = format!("/proc/{}/stat", child.trim());
+        let until = std::time::Instant::now() + Duration::from_secs(10);
+        // Gone, or dead and not yet collected by init.
+        while std::fs::read_to_string(&status).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(std::time::Instant::now() < until, "process {child} is left");
+            tokio::task::yield_now().await;
+        }
+    }
+}

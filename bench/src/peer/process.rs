@@ -101,6 +101,15 @@ impl Process {
     }
 }
 
+/// Takes the settings away that a peer would read from the user's environment.
+pub(crate) fn without_variables(command: &mut Command, prefix: &str) {
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// Whether it has, without waiting for it: the runtime does that.
 fn has_ended(pid: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;

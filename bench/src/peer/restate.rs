@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use super::process::Process;
+use super::process::{Process, without_variables};
 use super::{Kind, Peer, Port, Start, ports};
 use crate::anchors;
 use crate::row::Addresses;
@@ -54,6 +54,7 @@ bind-address = "{admin}"
     );
     std::fs::write(here.join("restate.toml"), config)?;
     let mut command = Command::new(anchors::restate::server()?);
+    without_variables(&mut command, "RESTATE_");
     command.args(["--no-logo", "--config-file", "restate.toml"]).current_dir(here);
     let mut process = Process::spawn("restate", command, &here.join("log"))?;
     wait(&mut process, &ingress, &admin).await?;

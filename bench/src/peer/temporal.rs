@@ -13,7 +13,7 @@ use anyhow::Result;
 use futures::FutureExt;
 use tokio::process::Command;
 
-use super::process::Process;
+use super::process::{Process, without_variables};
 use super::ready::{self, Probe};
 use super::{Kind, Peer, Port, Start, namespace, ports};
 use crate::anchors;
@@ -118,11 +118,7 @@ async fn dev_server(name: &str, options: &Start, file: bool, pace: Pace) -> Resu
 
 /// Where it looks for settings, and writes one, there is nothing but this run.
 pub(super) fn at_home(mut command: Command, here: &Path) -> Command {
-    for (name, _) in std::env::vars_os() {
-        if name.as_encoded_bytes().starts_with(b"TEMPORAL_") {
-            command.env_remove(name);
-        }
-    }
+    without_variables(&mut command, "TEMPORAL_");
     command
         .env("HOME", here)
         .env("XDG_CONFIG_HOME", here)
