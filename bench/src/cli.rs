@@ -1,13 +1,14 @@
 //! The command line, and the only place that prints.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{anchors, drive, peer, row, run};
+use crate::{anchors, drive, peer, report, row, run};
 
 /// Mainstay, Kafka, Temporal and Restate side by side.
 #[derive(Debug, Parser)]
@@ -25,6 +26,12 @@ enum Command {
     Run(run::Options),
     /// One row against given addresses: one line of JSON for each figure.
     Drive(drive::Options),
+    /// The table and the goals again, from the files that `bench run --json` wrote.
+    Report {
+        /// Figures of the same machine, on the same day
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Say which rows and peers there are.
     List,
 }
@@ -65,6 +72,14 @@ async fn carry_out(command: Command) -> Result<()> {
         Command::Anchors(options) => anchors::run(&options).await,
         Command::Run(options) => run::run(&options).await,
         Command::Drive(options) => drive::drive(&options).await,
+        Command::Report { files } => {
+            let mut figures = Vec::new();
+            for file in &files {
+                figures.extend(report::read(file)?);
+            }
+            tell(&report::whole(&figures));
+            Ok(())
+        }
         Command::List => {
             tell(&list());
             Ok(())

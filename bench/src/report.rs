@@ -3,8 +3,12 @@
 //! Where something was measured several times, the run in the middle is shown, whole: a figure is
 //! never put together from different runs.
 
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::{Context, Result};
+
+use crate::goals;
 use crate::measured::Measured;
 use crate::peer::OURS;
 use crate::row::TIMED;
@@ -25,8 +29,26 @@ const HEADER: [&str; 11] = [
 /// Until where columns are names, set to the left.
 const NAMES: usize = 2;
 
+/// The table, and what became of the goals.
+pub(crate) fn whole(figures: &[Measured]) -> String {
+    format!("{}\n{}", table(figures), goals::verdicts(figures))
+}
+
+/// Figures that were written to a file.
+pub(crate) fn read(path: &Path) -> Result<Vec<Measured>> {
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("the file {}", path.display()))?;
+    parse(&text).with_context(|| format!("the file {}", path.display()))
+}
+
+/// Figures, one line of JSON each.
+pub(crate) fn parse(lines: &str) -> Result<Vec<Measured>> {
+    let figure = |line| serde_json::from_str(line).with_context(|| format!("a figure: {line}"));
+    lines.lines().map(figure).collect()
+}
+
 /// One table of everything, with what its last columns mean.
-pub(crate) fn table(figures: &[Measured]) -> String {
+fn table(figures: &[Measured]) -> String {
     let middle = medians(figures);
     let mut lines = vec![HEADER.map(str::to_owned)];
     let mut last = String::new();

@@ -18,7 +18,7 @@ use crate::peer::{self, KINDS, PAIRS, Peer, Start};
 use crate::row::disk::{self, FDATASYNC};
 use crate::row::{self, COLD_START, Job, ROWS, Row};
 use crate::usage::Used;
-use crate::{cli, goals, report};
+use crate::{cli, report};
 
 /// What a child may take beyond its row's limit to say that it is over.
 const GRACE: Duration = Duration::from_secs(10);
@@ -70,8 +70,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             }
         }
     }
-    cli::tell(&report::table(&run.figures));
-    cli::tell(&format!("\n{}", goals::verdicts(&run.figures)));
+    cli::tell(&report::whole(&run.figures));
     for (what, problem) in &run.problems {
         cli::tell(&format!("\nnot measured: {what}: {problem}\n"));
     }
@@ -199,9 +198,7 @@ async fn figures(mut command: Command, limit: Duration) -> Result<Vec<Measured>>
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("bench drive: {}: {}", output.status, said.trim());
     }
-    let lines = String::from_utf8(output.stdout).context("the figures")?;
-    let read = |line| serde_json::from_str(line).with_context(|| format!("a figure: {line}"));
-    lines.lines().map(read).collect()
+    report::parse(&String::from_utf8(output.stdout).context("the figures")?)
 }
 
 /// Starts and ends the peer several times; its middle start is the figure.
