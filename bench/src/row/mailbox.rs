@@ -14,6 +14,7 @@ use super::{Job, Row, TEMPORAL, closed_loop};
 use crate::measured::Measured;
 use crate::worker::rpc::{self, Rpc, Signal, Start};
 use crate::worker::script::{DELIVER, MAILBOX, Mailbox, Tally};
+use crate::worker::sdk;
 use crate::worker::thin::{POLLERS, Worker};
 
 /// How many there are.
@@ -35,6 +36,29 @@ pub(crate) const MAILBOX_THIN: Row = Row {
     routes: "",
     drive: Some(drive_thin),
 };
+
+/// With the official worker.
+pub(crate) const MAILBOX_SDK: Row = Row {
+    name: "mailbox-sdk",
+    what: "signals handled by 20 mailboxes, 50 sent at once, the official SDK's worker",
+    unit: "signal",
+    needs: TEMPORAL,
+    limit: Duration::from_secs(90),
+    routes: "",
+    drive: Some(drive_sdk),
+};
+
+fn drive_sdk(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
+    official(job).boxed()
+}
+
+async fn official(job: &Job) -> Result<Vec<Measured>> {
+    let queue = format!("bench-{}-mailboxes", std::process::id());
+    let tally = Arc::new(Tally::new(SIGNALS_MAX));
+    sdk::count_in(Arc::clone(&tally))?;
+    let worker = sdk::Worker::start(job.temporal()?, &queue, job.options.pollers).await?;
+    Ok(vec![worker.serve(deliver(job, &queue, &tally)).await?])
+}
 
 fn drive_thin(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
     thin(job).boxed()

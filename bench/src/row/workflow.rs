@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde::Serialize;
+use temporalio_client::{Client, WorkflowGetResultOptions, WorkflowStartOptions};
 
 use super::{Job, Row, TEMPORAL, closed_loop};
 use crate::measured::Measured;
 use crate::worker::rpc::{self, Rpc, Start};
-use crate::worker::script::{STEPS, Steps};
+use crate::worker::script::{Order, STEPS, Steps};
+use crate::worker::sdk;
 use crate::worker::thin::{POLLERS, Worker};
 
 /// Workflows under way in the throughput rows.
@@ -42,12 +43,54 @@ pub(crate) const WORKFLOW_THIN_ONE: Row = Row {
     drive: Some(drive_thin_one),
 };
 
-/// What each workflow and each of its activities is given.
-#[derive(Clone, Debug, Serialize)]
-struct Order {
-    order: String,
-    customer: String,
-    amount_cents: u64,
+/// Throughput, with the official worker.
+pub(crate) const WORKFLOW_SDK: Row = Row {
+    name: "workflow-sdk",
+    what: "workflows of 3 activities, 50 at once, the official SDK's worker and client",
+    unit: "workflow",
+    needs: TEMPORAL,
+    limit: LIMIT,
+    routes: "",
+    drive: Some(drive_sdk),
+};
+
+/// Latency, with the same.
+pub(crate) const WORKFLOW_SDK_ONE: Row = Row {
+    name: "workflow-sdk-one",
+    what: "workflows of 3 activities, one at a time, the official SDK's worker and client",
+    unit: "workflow",
+    needs: TEMPORAL,
+    limit: LIMIT,
+    routes: "",
+    drive: Some(drive_sdk_one),
+};
+
+fn drive_sdk(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
+    official(job, CONCURRENCY).boxed()
+}
+
+fn drive_sdk_one(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
+    official(job, 1).boxed()
+}
+
+async fn official(job: &Job, concurrency: usize) -> Result<Vec<Measured>> {
+    let queue = format!("bench-{}-sdk", std::process::id());
+    let client = sdk::connect(job.temporal()?).await?;
+    let worker = sdk::Worker::start(job.temporal()?, &queue, job.options.pollers).await?;
+    let concurrency = job.options.concurrency.unwrap_or(concurrency);
+    let queue = Arc::<str>::from(queue);
+    let measured = closed_loop::measure(job, "", concurrency, move |number| {
+        execute(client.clone(), Arc::clone(&queue), number)
+    });
+    Ok(vec![worker.serve(measured).await?])
+}
+
+async fn execute(client: Client, queue: Arc<str>, number: u64) -> Result<()> {
+    let options = WorkflowStartOptions::new(queue.as_ref(), format!("{queue}-{number}")).build();
+    let started = client.start_workflow(sdk::Steps::run, Order::numbered(number), options);
+    let handle = Box::pin(started).await?;
+    Box::pin(handle.get_result(WorkflowGetResultOptions::default())).await?;
+    Ok(())
 }
 
 fn drive_thin(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
@@ -89,13 +132,8 @@ async fn run(rpc: Rpc, queue: Arc<str>, number: u64) -> Result<()> {
         workflow_id: &workflow_id,
         workflow_type: STEPS,
         queue: &queue,
-        input: rpc::json(&order(number)),
+        input: rpc::json(&Order::numbered(number)),
     };
     let run_id = rpc.start(start).await?;
     rpc.completed(&workflow_id, &run_id).await
-}
-
-fn order(number: u64) -> Order {
-    let (order, customer) = (format!("order-{number}"), format!("customer-{}", number % 100));
-    Order { order, customer, amount_cents: 1_999 }
 }

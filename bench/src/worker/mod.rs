@@ -2,4 +2,5 @@
 
 pub(crate) mod rpc;
 pub(crate) mod script;
+pub(crate) mod sdk;
 pub(crate) mod thin;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use temporalio_common::protos::temporal::api::command::v1::command::Attributes;
 use temporalio_common::protos::temporal::api::command::v1::{
     Command, CompleteWorkflowExecutionCommandAttributes,
@@ -30,6 +31,22 @@ pub(crate) const MAILBOX: &str = "Mailbox";
 pub(crate) const DELIVER: &str = "deliver";
 /// Signals that one run handles before it continues as new.
 pub(crate) const SIGNALS_PER_RUN: u64 = 500;
+
+/// What each workflow and each of its activities is given.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    order: String,
+    customer: String,
+    amount_cents: u64,
+}
+
+impl Order {
+    /// One of many that look alike.
+    pub(crate) fn numbered(number: u64) -> Order {
+        let (order, customer) = (format!("order-{number}"), format!("customer-{}", number % 100));
+        Order { order, customer, amount_cents: 1_999 }
+    }
+}
 
 /// A workflow as the thin worker knows it.
 pub(crate) trait Script: Send + Sync + 'static {
