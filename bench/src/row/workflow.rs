@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use temporalio_client::{Client, WorkflowGetResultOptions, WorkflowStartOptions};
 
-use super::{Job, Row, TEMPORAL, closed_loop};
+use super::{Job, Row, closed_loop};
 use crate::measured::Measured;
+use crate::peer::Port;
+use crate::worker::restate;
 use crate::worker::rpc::{self, Rpc, Start};
 use crate::worker::script::{Order, STEPS, Steps};
 use crate::worker::sdk;
@@ -21,12 +23,15 @@ pub(crate) const CONCURRENCY: usize = 50;
 /// Two variants, each with its warm-up and its last units.
 const LIMIT: Duration = Duration::from_secs(90);
 
+/// Restate has one worker only; it stands beside both of Temporal's.
+const EITHER: &[&[Port]] = &[&[Port::Temporal], &[Port::Restate]];
+
 /// Throughput, with the worker that costs nearly nothing.
 pub(crate) const WORKFLOW_THIN: Row = Row {
     name: "workflow-thin",
     what: "workflows of 3 activities, 50 at once, worker without an SDK",
     unit: "workflow",
-    needs: TEMPORAL,
+    needs: EITHER,
     limit: LIMIT,
     routes: "",
     drive: Some(drive_thin),
@@ -37,7 +42,7 @@ pub(crate) const WORKFLOW_THIN_ONE: Row = Row {
     name: "workflow-thin-one",
     what: "workflows of 3 activities, one at a time, worker without an SDK",
     unit: "workflow",
-    needs: TEMPORAL,
+    needs: EITHER,
     limit: LIMIT,
     routes: "",
     drive: Some(drive_thin_one),
@@ -48,7 +53,7 @@ pub(crate) const WORKFLOW_SDK: Row = Row {
     name: "workflow-sdk",
     what: "workflows of 3 activities, 50 at once, the official SDK's worker and client",
     unit: "workflow",
-    needs: TEMPORAL,
+    needs: EITHER,
     limit: LIMIT,
     routes: "",
     drive: Some(drive_sdk),
@@ -59,18 +64,47 @@ pub(crate) const WORKFLOW_SDK_ONE: Row = Row {
     name: "workflow-sdk-one",
     what: "workflows of 3 activities, one at a time, the official SDK's worker and client",
     unit: "workflow",
-    needs: TEMPORAL,
+    needs: EITHER,
     limit: LIMIT,
     routes: "",
     drive: Some(drive_sdk_one),
 };
 
 fn drive_sdk(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
-    official(job, CONCURRENCY).boxed()
+    async {
+        if job.addresses.restate.is_some() {
+            return durable_steps(job, CONCURRENCY).await;
+        }
+        official(job, CONCURRENCY).await
+    }
+    .boxed()
 }
 
 fn drive_sdk_one(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
-    official(job, 1).boxed()
+    async {
+        if job.addresses.restate.is_some() {
+            return durable_steps(job, 1).await;
+        }
+        official(job, 1).await
+    }
+    .boxed()
+}
+
+/// Restate's equivalent.
+async fn durable_steps(job: &Job, concurrency: usize) -> Result<Vec<Measured>> {
+    let addresses = &job.addresses;
+    let admin = addresses.restate_admin.as_deref().context("this row needs --restate-admin")?;
+    let worker = restate::Worker::start(admin).await?;
+    let ingress = addresses.restate.as_deref().context("this row needs --restate")?;
+    let callers = Arc::new(restate::Callers::new(ingress)?);
+    let concurrency = job.options.concurrency.unwrap_or(concurrency);
+    let measured = closed_loop::measure(job, "", concurrency, move |number| {
+        let callers = Arc::clone(&callers);
+        async move { callers.run(&Order::numbered(number)).await }
+    });
+    let measured = measured.await?;
+    drop(worker);
+    Ok(vec![measured])
 }
 
 async fn official(job: &Job, concurrency: usize) -> Result<Vec<Measured>> {
@@ -95,6 +129,9 @@ async fn execute(client: Client, queue: Arc<str>, number: u64) -> Result<()> {
 
 fn drive_thin(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
     async {
+        if job.addresses.restate.is_some() {
+            return durable_steps(job, CONCURRENCY).await;
+        }
         let eager = thin(job, CONCURRENCY, true).await?;
         Ok(vec![eager, thin(job, CONCURRENCY, false).await?])
     }
@@ -102,7 +139,13 @@ fn drive_thin(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
 }
 
 fn drive_thin_one(job: &Job) -> BoxFuture<'_, Result<Vec<Measured>>> {
-    async { Ok(vec![thin(job, 1, true).await?]) }.boxed()
+    async {
+        if job.addresses.restate.is_some() {
+            return durable_steps(job, 1).await;
+        }
+        Ok(vec![thin(job, 1, true).await?])
+    }
+    .boxed()
 }
 
 /// SDKs ask for eager activities by default; without them each is one more poll.
