@@ -20,7 +20,7 @@ const READY_MAX: Duration = Duration::from_secs(30);
 pub(crate) const MAINSTAY: Kind = Kind {
     name: "mainstay",
     what: "the binary built from these sources, with its defaults (fdatasync before every answer)",
-    offers: &[Port::Kafka, Port::Temporal],
+    offers: &[Port::Kafka, Port::Temporal, Port::Routes],
     usual: true,
     start,
 };

@@ -66,6 +66,8 @@ pub(crate) enum Port {
     Kafka,
     /// Temporal's gRPC.
     Temporal,
+    /// A configuration that turns records into signals.
+    Routes,
     /// Restate's ingress and administration.
     Restate,
 }

@@ -6,11 +6,12 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Job;
@@ -53,18 +54,46 @@ pub(crate) fn consumer(job: &Job, topic: &str, offset: Offset) -> Result<BaseCon
     Ok(consumer)
 }
 
+/// A consumer that asks for positions of `group`, and commits none by itself.
+pub(crate) fn group_member(job: &Job, group: &str) -> Result<BaseConsumer> {
+    let mut config = client(job)?;
+    config.set("group.id", group).set("enable.auto.commit", "false");
+    config.create().context("a consumer")
+}
+
+/// An ordinary consumer in a group, which commits now and then what was stored as done.
+pub(crate) fn group_consumer(job: &Job, topic: &str) -> Result<StreamConsumer> {
+    let mut config = client(job)?;
+    config
+        .set("group.id", format!("{topic}-bridge"))
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.offset.store", "false");
+    let consumer: StreamConsumer = config.create().context("a consumer")?;
+    consumer.subscribe(&[topic]).context("subscribe")?;
+    Ok(consumer)
+}
+
 /// Makes a topic with one partition, and answers its name.
 pub(crate) async fn create_topic(job: &Job) -> Result<String> {
     let number = TOPICS.fetch_add(1, Ordering::Relaxed);
     let name = format!("{}-{}-{number}", job.row.name, std::process::id());
+    ensure_topic(job, &name, 1).await?;
+    Ok(name)
+}
+
+/// Makes a topic, if it is not there.
+pub(crate) async fn ensure_topic(job: &Job, name: &str, partitions: i32) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = client(job)?.create().context("a client")?;
-    let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     let options =
         AdminOptions::new().request_timeout(Some(CREATE_MAX)).operation_timeout(Some(CREATE_MAX));
     for created in admin.create_topics([&topic], &options).await.context("create a topic")? {
-        created.map_err(|(name, code)| anyhow!("create the topic {name}: {code}"))?;
+        match created {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => bail!("create the topic {name}: {code}"),
+        }
     }
-    Ok(name)
+    Ok(())
 }
 
 fn client(job: &Job) -> Result<ClientConfig> {

@@ -56,7 +56,8 @@ async fn official(job: &Job) -> Result<Vec<Measured>> {
     let queue = format!("bench-{}-mailboxes", std::process::id());
     let tally = Arc::new(Tally::new(SIGNALS_MAX));
     sdk::count_in(Arc::clone(&tally))?;
-    let worker = sdk::Worker::start(job.temporal()?, &queue, job.options.pollers).await?;
+    let options = sdk::options(&queue, job.options.pollers)?;
+    let worker = sdk::Worker::start(job.temporal()?, options).await?;
     Ok(vec![worker.serve(deliver(job, &queue, &tally)).await?])
 }
 

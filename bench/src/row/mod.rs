@@ -9,6 +9,8 @@ mod memory;
 mod produce;
 mod produce_latency;
 mod produce_to_consumed;
+mod record_to_record;
+mod routed;
 mod sender;
 mod signal_with_start;
 mod start;
@@ -41,6 +43,9 @@ pub(crate) const ROWS: &[Row] = &[
     signal_with_start::SIGNAL_WITH_START,
     mailbox::MAILBOX_SDK,
     mailbox::MAILBOX_THIN,
+    routed::ROUTED,
+    record_to_record::RECORD_TO_RECORD,
+    record_to_record::RECORD_TO_RECORD_ONE,
     memory::IDLE_MEMORY,
     COLD_START,
 ];

@@ -110,7 +110,8 @@ async fn durable_steps(job: &Job, concurrency: usize) -> Result<Vec<Measured>> {
 async fn official(job: &Job, concurrency: usize) -> Result<Vec<Measured>> {
     let queue = format!("bench-{}-sdk", std::process::id());
     let client = sdk::connect(job.temporal()?).await?;
-    let worker = sdk::Worker::start(job.temporal()?, &queue, job.options.pollers).await?;
+    let options = sdk::options(&queue, job.options.pollers)?;
+    let worker = sdk::Worker::start(job.temporal()?, options).await?;
     let concurrency = job.options.concurrency.unwrap_or(concurrency);
     let queue = Arc::<str>::from(queue);
     let measured = closed_loop::measure(job, "", concurrency, move |number| {

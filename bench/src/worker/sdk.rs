@@ -44,21 +44,8 @@ pub(crate) async fn connect(address: &str) -> Result<Client> {
 }
 
 impl Worker {
-    /// Begins to work on `queue`, with the workflows and activities that `register` names.
-    pub(crate) async fn start(
-        address: &str,
-        queue: &str,
-        pollers: Option<usize>,
-    ) -> Result<Worker> {
-        let options = WorkerOptions::new(queue)
-            .maybe_workflow_task_poller_behavior(pollers.map(PollerBehavior::SimpleMaximum))
-            .maybe_activity_task_poller_behavior(pollers.map(PollerBehavior::SimpleMaximum))
-            .register_workflow::<Steps>()
-            .context("the workflow Steps")?
-            .register_workflow::<Mailbox>()
-            .context("the workflow Mailbox")?
-            .register_activities(Activities)
-            .build();
+    /// Begins to work.
+    pub(crate) async fn start(address: &str, options: WorkerOptions) -> Result<Worker> {
         let client = connect(address).await?;
         let runtime = Handle::current();
         let (begun, begins) = oneshot::channel();
@@ -92,6 +79,20 @@ impl Worker {
             Err(_) => anyhow!("the worker panicked"),
         }
     }
+}
+
+/// A worker for the workflows of this module on `queue`, with so many polls of each kind or the
+/// SDK's own number.
+pub(crate) fn options(queue: &str, pollers: Option<usize>) -> Result<WorkerOptions> {
+    Ok(WorkerOptions::new(queue)
+        .maybe_workflow_task_poller_behavior(pollers.map(PollerBehavior::SimpleMaximum))
+        .maybe_activity_task_poller_behavior(pollers.map(PollerBehavior::SimpleMaximum))
+        .register_workflow::<Steps>()
+        .context("the workflow Steps")?
+        .register_workflow::<Mailbox>()
+        .context("the workflow Mailbox")?
+        .register_activities(Activities)
+        .build())
 }
 
 /// Where mailboxes count from now on; only once in a process.
@@ -130,13 +131,13 @@ impl Steps {
         ctx: &mut WorkflowContext<Self>,
         order: Order,
     ) -> WorkflowResult<Order> {
-        let order = ctx.execute_activity(Activities::reserve, order, options()).await?;
-        let order = ctx.execute_activity(Activities::charge, order, options()).await?;
-        Ok(ctx.execute_activity(Activities::ship, order, options()).await?)
+        let order = ctx.execute_activity(Activities::reserve, order, attempt()).await?;
+        let order = ctx.execute_activity(Activities::charge, order, attempt()).await?;
+        Ok(ctx.execute_activity(Activities::ship, order, attempt()).await?)
     }
 }
 
-fn options() -> ActivityOptions {
+fn attempt() -> ActivityOptions {
     ActivityOptions::with_start_to_close_timeout(ATTEMPT_TIMEOUT).build()
 }
 
