@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{anchors, drive, peer, report, row, run};
+use crate::{anchors, drive, measure, peer, report, row, run};
 
 /// Mainstay, Kafka, Temporal and Restate side by side.
 #[derive(Debug, Parser)]
@@ -32,6 +32,8 @@ enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Measure what the design rests on.
+    Measure(measure::Measure),
     /// Say which rows and peers there are.
     List,
 }
@@ -80,6 +82,7 @@ async fn carry_out(command: Command) -> Result<()> {
             tell(&report::whole(&figures));
             Ok(())
         }
+        Command::Measure(measure) => measure::run(measure).await,
         Command::List => {
             tell(&list());
             Ok(())

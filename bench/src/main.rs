@@ -12,6 +12,7 @@ mod cli;
 mod drive;
 mod fsyncs;
 mod goals;
+mod measure;
 mod measured;
 mod peer;
 mod report;

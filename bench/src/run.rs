@@ -161,7 +161,7 @@ impl Run<'_> {
 }
 
 /// Runs `bench drive` and reads its figures.
-async fn drive(row: &Row, peer: &Peer, options: row::Options) -> Result<Vec<Measured>> {
+pub(crate) async fn drive(row: &Row, peer: &Peer, options: row::Options) -> Result<Vec<Measured>> {
     let mut command = Command::new(std::env::current_exe().context("the path of this program")?);
     command.args(["drive", row.name, "--peer", &peer.name]);
     let addresses = [
