@@ -52,6 +52,8 @@ pub(crate) struct Held<R, P> {
 
 struct State<R, P> {
     waiting: VecDeque<Release<R, P>>,
+    /// Empty, and as large as the last group: so that no queue has to grow from nothing again.
+    spare: VecDeque<Release<R, P>>,
     durable: Lsn,
     releasing: bool,
 }
@@ -63,7 +65,8 @@ impl<R, P> Held<R, P> {
         published: Box<dyn Published<P>>,
         last_released: Lsn,
     ) -> Held<R, P> {
-        let state = State { waiting: VecDeque::new(), durable, releasing: false };
+        let (waiting, spare) = Default::default();
+        let state = State { waiting, spare, durable, releasing: false };
         Held {
             state: Mutex::new(state),
             published,
@@ -97,14 +100,15 @@ impl<R, P> Held<R, P> {
         }
         state.releasing = true;
         loop {
-            let ready = state.take_ready();
+            let mut ready = state.take_ready();
             if ready.is_empty() {
                 state.releasing = false;
                 return;
             }
             drop(state);
-            ready.into_iter().for_each(|release| self.let_go(release));
+            ready.drain(..).for_each(|release| self.let_go(release));
             state = self.lock();
+            state.spare = ready;
         }
     }
 
@@ -134,7 +138,8 @@ impl<R, P> State<R, P> {
     fn take_ready(&mut self) -> VecDeque<Release<R, P>> {
         let count = self.waiting.partition_point(|release| release.after <= self.durable);
         if count == self.waiting.len() {
-            return std::mem::take(&mut self.waiting);
+            let spare = std::mem::take(&mut self.spare);
+            return std::mem::replace(&mut self.waiting, spare);
         }
         self.waiting.drain(..count).collect()
     }
