@@ -144,7 +144,7 @@ impl Workflows {
         let Task::Activity(id, scheduled, attempt) = self.task_of(token, namespace)? else {
             return Err(Refusal::InvalidArgument("Invalid TaskToken.".into()));
         };
-        let found = self.runs.get(&id).and_then(|run| {
+        let found = self.run(id).and_then(|run| {
             let activity = run.state.activities.get(&scheduled)?;
             let same = activity.is_started() && activity.state.attempt == attempt;
             // Planted: better late than never.

@@ -160,7 +160,7 @@ impl Workflows {
         let Task::Workflow(id, scheduled, attempt) = self.task_of(token, namespace)? else {
             return Err(Refusal::InvalidArgument("Invalid TaskToken.".into()));
         };
-        let run = self.runs.get(&id).ok_or_else(gone)?;
+        let run = self.run(id).ok_or_else(gone)?;
         let task = run.state.task.as_ref().filter(|task| {
             task.started_event_id != 0
                 && task.scheduled_event_id == scheduled

@@ -24,7 +24,8 @@ pub struct Workflows {
     pub(crate) generation: u32,
     pub(crate) namespaces: Namespaces,
     pub(crate) chains: HashMap<ExecutionKey, Chain>,
-    pub(crate) runs: HashMap<RunId, Run>,
+    /// Boxed: a growing table moves its values, and these are large.
+    pub(crate) runs: HashMap<RunId, Box<Run>>,
     pub(crate) matching: Matching,
     pub(crate) queries: Queries,
     pub(crate) waits: HistoryWaits,
@@ -72,6 +73,11 @@ impl Workflows {
         let key = ExecutionKey { namespace, workflow_id: workflow_id.into() };
         let chain = self.chains.get(&key)?;
         Some(self.runs.get(&chain.current)?.state.is_running())
+    }
+
+    /// A run, open or closed.
+    pub(crate) fn run(&self, id: RunId) -> Option<&Run> {
+        self.runs.get(&id).map(Box::as_ref)
     }
 
     /// How many runs there are, and how many of them are open.
@@ -141,7 +147,7 @@ impl Workflows {
         let key = ExecutionKey { namespace, workflow_id: op.workflow_id.as_str().into() };
         let first = Timestamp(op.first_task_at);
         let state = RunState::new(id, key.clone(), &op.request_id, first);
-        self.runs.insert(id, Run { state, batches: Vec::new(), due: None });
+        self.runs.insert(id, Box::new(Run { state, batches: Vec::new(), due: None }));
         let chain = self
             .chains
             .entry(key)

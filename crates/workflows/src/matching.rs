@@ -93,6 +93,7 @@ pub(crate) struct Poller {
     pub(crate) ticket: Ticket,
     pub(crate) identity: String,
     pub(crate) worker_instance_key: String,
+    pub(crate) since: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -207,6 +208,11 @@ impl Matching {
     /// The asks that follow are attended to at this time.
     pub(crate) fn set_clock(&mut self, now: Timestamp) {
         self.now = now;
+    }
+
+    /// The time of the ask that is being attended to.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// Planted: no queue has a ready task.

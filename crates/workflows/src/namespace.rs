@@ -132,6 +132,8 @@ impl Namespace {
             id: self.id.to_string(),
             capabilities: Some(namespace::namespace_info::Capabilities {
                 eager_workflow_start: true,
+                poller_autoscaling: true,
+                poller_autoscaling_auto_enroll: true,
                 ..Default::default()
             }),
             ..Default::default()

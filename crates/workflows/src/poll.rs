@@ -13,6 +13,7 @@ use crate::transaction::Transaction;
 use base::planted::{self, Bug};
 use base::{Cx, RunId, Ticket, Uuid};
 use enums::{ResourceExhaustedCause, ResourceExhaustedScope};
+use std::time::Duration;
 
 /// Identity of the node where it works on activities itself.
 const NODE_IDENTITY: &str = "mainstay";
@@ -62,6 +63,9 @@ impl<'r> From<&'r service::PollActivityTaskQueueRequest> for WorkerPoll<'r> {
 fn name_of(queue: Option<&taskqueue::TaskQueue>) -> &str {
     queue.map_or("", |queue| queue.name.as_str())
 }
+
+/// A poll that waits longer for its task is one too many.
+const LONG_WAIT: Duration = Duration::from_secs(1);
 
 impl Workflows {
     pub(crate) fn decide_worker_poll(
@@ -133,20 +137,22 @@ impl Workflows {
             ticket,
             identity: poll.identity.to_owned(),
             worker_instance_key: poll.worker_instance_key.to_owned(),
+            since: self.matching.now(),
         };
         self.attend_poll(&poll.key(namespace), poller, effects);
     }
 
     pub(crate) fn attend_poll_publish(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
         let identity = NODE_IDENTITY.to_owned();
-        let poller = Poller { ticket, identity, worker_instance_key: String::new() };
+        let since = self.matching.now();
+        let poller = Poller { ticket, identity, worker_instance_key: String::new(), since };
         self.attend_poll(&reserved(), poller, effects);
     }
 
     fn attend_poll(&mut self, key: &QueueKey, poller: Poller, effects: &mut Vec<Effect>) {
         self.matching.polled(key);
         if let Some(task) = self.matching.first_returned(key) {
-            self.hand(task, key, poller.ticket, effects);
+            self.hand(task, key, &poller, effects);
         } else if let Some(query) = self.matching.take_query(key) {
             self.hand_query(query, key, poller.ticket, effects);
         } else {
@@ -162,28 +168,47 @@ impl Workflows {
             };
             for key in queues {
                 if let Some(poller) = self.matching.take_poller(&key) {
-                    self.hand(task, &key, poller.ticket, effects);
+                    self.hand(task, &key, &poller, effects);
                     break;
                 }
             }
         }
     }
 
-    fn hand(&mut self, task: TaskKey, key: &QueueKey, ticket: Ticket, effects: &mut Vec<Effect>) {
+    fn hand(&mut self, task: TaskKey, key: &QueueKey, poller: &Poller, effects: &mut Vec<Effect>) {
+        let scaling = self.scaling(key, poller);
         let reply = match task {
             TaskKey::Workflow(run) => {
                 let state = self.runs.get(&run).and_then(|run| run.state.task.as_ref());
                 let sticky = state.and_then(|task| task.sticky_queue.as_deref());
                 let on_sticky = sticky == Some(&*key.name);
-                self.hand_workflow_task(run, on_sticky).map(|t| Reply::WorkflowTask(Box::new(t)))
+                self.hand_workflow_task(run, on_sticky).map(|mut task| {
+                    task.response.poller_scaling_decision = scaling;
+                    Reply::WorkflowTask(Box::new(task))
+                })
             }
             TaskKey::Activity(run, scheduled) => {
-                self.hand_activity_task(run, scheduled).map(|t| Reply::ActivityTask(Box::new(t)))
+                self.hand_activity_task(run, scheduled).map(|mut task| {
+                    task.response.poller_scaling_decision = scaling;
+                    Reply::ActivityTask(Box::new(task))
+                })
             }
         };
         if let Some(reply) = reply {
-            effects.push(Effect::Reply(ticket, Box::new(Ok(reply))));
+            effects.push(Effect::Reply(poller.ticket, Box::new(Ok(reply))));
         }
+    }
+
+    /// Whether a worker should poll more or less, as Temporal's servers say it: one more while
+    /// tasks wait behind the one it gets, one less if this poll waited long for it.
+    fn scaling(&self, key: &QueueKey, poller: &Poller) -> Option<taskqueue::PollerScalingDecision> {
+        let waited = self.matching.now().since(poller.since);
+        let delta = match self.matching.backlog(key) {
+            0 if waited > LONG_WAIT => -1,
+            0 => return None,
+            _ => 1,
+        };
+        Some(taskqueue::PollerScalingDecision { poll_request_delta_suggestion: delta })
     }
 
     /// Makes the answer that carries a started workflow task. With `cached` the worker has the

@@ -155,7 +155,7 @@ impl Workflows {
         }
         let id = execution.run_id.parse::<Uuid>();
         let id = id.map_err(|_| Refusal::InvalidArgument("Invalid RunId.".into()))?;
-        let run = self.runs.get(&RunId(id)).filter(|run| run.state.key == key);
+        let run = self.run(RunId(id)).filter(|run| run.state.key == key);
         run.ok_or_else(not_found)
     }
 }

@@ -192,7 +192,7 @@ impl Workflows {
     }
 
     pub(crate) fn current(&self, key: &ExecutionKey) -> Option<&Run> {
-        self.runs.get(&self.chains.get(key)?.current)
+        self.run(self.chains.get(key)?.current)
     }
 
     /// Checks a request and makes its first event.

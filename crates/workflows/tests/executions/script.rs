@@ -36,6 +36,7 @@ use base::{Machine, RunId, Ticket};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
+use temporalio_protos::temporal::api::taskqueue::v1 as taskqueue;
 use temporalio_protos::temporal::api::workflowservice::v1 as service;
 use workflows::{ActivityTask, Ask, Limits, Op, Reply, TaskToken, WorkflowTask};
 
@@ -393,9 +394,10 @@ impl Script {
             queries => format!(" queries={}", queries.join(",")),
         };
         let started = r.started_event_id;
+        let polls = polls(r.poller_scaling_decision.as_ref());
         format!(
             "{caller}: task of {run} attempt={attempt} started={started} previous={previous} \
-             events={ids}{queries}\n"
+             events={ids}{queries}{polls}\n"
         )
     }
 
@@ -407,8 +409,15 @@ impl Script {
             let text = details.payloads.iter().map(|p| String::from_utf8_lossy(&p.data));
             format!(" details={}", text.collect::<Vec<_>>().join("+"))
         });
-        format!("{caller}: activity {} of {run} attempt={}{details}\n", r.activity_id, r.attempt)
+        let polls = polls(r.poller_scaling_decision.as_ref());
+        let (id, attempt) = (&r.activity_id, r.attempt);
+        format!("{caller}: activity {id} of {run} attempt={attempt}{details}{polls}\n")
     }
+}
+
+/// How many more polls the worker should keep open.
+fn polls(decision: Option<&taskqueue::PollerScalingDecision>) -> String {
+    decision.map_or(String::new(), |it| format!(" polls={:+}", it.poll_request_delta_suggestion))
 }
 
 fn transient(slice: &workflows::HistorySlice) -> Vec<HistoryEvent> {
