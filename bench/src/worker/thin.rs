@@ -21,8 +21,9 @@ use tokio::task::JoinSet;
 use crate::worker::rpc::{self, CALL_MAX, Client, LONG_POLL_MAX, NAMESPACE, Rpc};
 use crate::worker::script::{Script, ends};
 
-/// Concurrent polls of each queue and kind: what SDKs do by default.
-pub(crate) const POLLERS: usize = 5;
+/// Concurrent polls of each queue and kind: so many that they are not what bounds a server. (SDKs
+/// begin with 5 and go up to 100 where the server says so.)
+pub(crate) const POLLERS: usize = 32;
 /// How long a task waits for this worker before others may have it: the SDKs' default.
 const STICKY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The pause after a poll that failed.
