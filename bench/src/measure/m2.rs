@@ -38,6 +38,12 @@ pub(crate) struct Options {
     /// Seconds for each cell; as long again goes before to warm up.
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// Only batches of so many bytes, whatever their size: for a profile.
+    #[arg(long)]
+    batch_bytes: Option<usize>,
+    /// Only this way: for a profile.
+    #[arg(long)]
+    way: Option<Way>,
 }
 
 /// Which way a request takes.
@@ -68,8 +74,10 @@ pub(crate) fn run(options: &Options) -> Result<Found> {
     let head =
         ["batch", "way", "requests/s", "us a request", "front", "writer", "committer", "MB/s"];
     let mut table = Table::new(head);
-    for batch_bytes in BATCH_BYTES {
-        for way in Way::value_variants() {
+    let sizes = options.batch_bytes.map_or(BATCH_BYTES.to_vec(), |bytes| vec![bytes]);
+    let ways = options.way.map_or(Way::value_variants().to_vec(), |way| vec![way]);
+    for batch_bytes in sizes {
+        for way in &ways {
             say(&format!("m2: {}, {way:?}\n", super::files::size(batch_bytes)));
             table.row(cell(options, batch_bytes, *way)?);
         }
