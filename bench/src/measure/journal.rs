@@ -33,7 +33,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// All in turn, so often.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     rounds: u32,
 }
 
@@ -45,13 +45,16 @@ enum Who {
     Journal,
 }
 
-/// What all rounds have given.
+/// One turn of one of them.
 #[derive(Clone, Copy, Default)]
-struct Sum {
+struct Turn {
     bytes: u64,
     wall: Duration,
     times: Times,
 }
+
+/// One turn of each, one right after the other: the disk's mood lasts longer.
+type Round = [Turn; 4];
 
 /// Takes the measurement.
 pub(crate) fn run(options: &Options, directory: &Path) -> Result<Found> {
@@ -81,14 +84,16 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<Found> {
     ];
     let mut table = Table::new(head);
     for group_bytes in GROUP_BYTES {
-        let mut sums = [Sum::default(); 4];
-        for round in 1..=options.rounds {
-            say(&format!("journal: {}, round {round}\n", size(group_bytes)));
-            for (who, sum) in references.iter().chain([&Who::Journal]).zip(&mut sums) {
-                sum.add(one(*who, options, directory, group_bytes)?);
+        let mut rounds: Vec<Round> = Vec::new();
+        for number in 1..=options.rounds {
+            say(&format!("journal: {}, round {number}\n", size(group_bytes)));
+            let mut round = Round::default();
+            for (who, turn) in references.iter().chain([&Who::Journal]).zip(&mut round) {
+                *turn = one(*who, options, directory, group_bytes)?;
             }
+            rounds.push(round);
         }
-        table.row(figures(group_bytes, &sums));
+        table.row(figures(group_bytes, &rounds));
     }
     let reference = match version {
         Some(version) => format!(
@@ -99,37 +104,43 @@ pub(crate) fn run(options: &Options, directory: &Path) -> Result<Found> {
             "No fio here: the first three are our own loop of `pwrite` and `fdatasync`.".to_owned()
         }
     };
-    let own = "MB/s. The last three columns are the journal's committer, for each group.";
+    let own = "MB/s, medians; ratios are taken within a round. The last three columns are the journal's \
+               committer, for each group.";
     Ok(Found { tables: vec![table], remarks: vec![format!("{own} {reference}")] })
 }
 
-impl Sum {
-    fn add(&mut self, other: Sum) {
-        self.bytes += other.bytes;
-        self.wall += other.wall;
-        self.times.writes += other.times.writes;
-        self.times.write += other.times.write;
-        self.times.sync += other.times.sync;
-    }
-
+impl Turn {
     fn rate(&self) -> f64 {
         self.bytes as f64 / 1e6 / self.wall.as_secs_f64()
     }
+
+    /// What the committer spent on one group: writing, syncing, and all else.
+    fn each_us(&self, group_bytes: usize) -> [f64; 3] {
+        let groups = (self.bytes / group_bytes as u64).max(1) as f64;
+        let Times { write, sync, .. } = self.times;
+        let rest = self.wall.saturating_sub(write + sync);
+        [write, sync, rest].map(|time| time.as_secs_f64() * 1e6 / groups)
+    }
 }
 
-fn figures(group_bytes: usize, sums: &[Sum; 4]) -> Vec<String> {
-    let [first, second, _, journal] = sums;
+/// Medians of the rounds; ratios are taken within a round.
+fn figures(group_bytes: usize, rounds: &[Round]) -> Vec<String> {
+    let over = |figure: &dyn Fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
     let mut row = vec![size(group_bytes)];
-    row.extend(sums.iter().map(|sum| format!("{:.1}", sum.rate())));
-    row.extend([first, second].map(|sum| format!("{:.0} %", 100.0 * journal.rate() / sum.rate())));
-    let groups = (journal.bytes / group_bytes as u64).max(1) as f64;
-    let Times { write, sync, .. } = journal.times;
-    let rest = journal.wall.saturating_sub(write + sync);
-    row.extend([write, sync, rest].map(|time| format!("{:.0}", time.as_secs_f64() * 1e6 / groups)));
+    row.extend((0..4).map(|who| format!("{:.1}", over(&|round| round[who].rate()))));
+    let ratio = |who: usize| over(&|round| 100.0 * round[3].rate() / round[who].rate());
+    row.extend((0..2).map(|who| format!("{:.0} %", ratio(who))));
+    let part = |part: usize| over(&|round| round[3].each_us(group_bytes)[part]);
+    row.extend((0..3).map(|it| format!("{:.0}", part(it))));
     row
 }
 
-fn one(who: Who, options: &Options, directory: &Path, group_bytes: usize) -> Result<Sum> {
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn one(who: Who, options: &Options, directory: &Path, group_bytes: usize) -> Result<Turn> {
     let place = tempfile::Builder::new().prefix("bench-journal-").tempdir_in(directory)?;
     let bytes = BYTES_MAX.min(GROUPS_MAX * group_bytes as u64);
     let time = Duration::from_secs_f64(options.seconds);
@@ -137,18 +148,18 @@ fn one(who: Who, options: &Options, directory: &Path, group_bytes: usize) -> Res
     match who {
         Who::Fio(room) => {
             let (bytes, wall) = fio::write_groups(place.path(), room, group_bytes, bytes, time)?;
-            Ok(Sum { bytes, wall, ..Sum::default() })
+            Ok(Turn { bytes, wall, ..Turn::default() })
         }
         Who::Bare(preparation) => {
             let file = preparation.make(&place.path().join("groups"), bytes)?;
             let looped = write_groups(&file, &noise(group_bytes), bound)?;
-            Ok(Sum { bytes: looped.bytes, wall: looped.wall, ..Sum::default() })
+            Ok(Turn { bytes: looped.bytes, wall: looped.wall, ..Turn::default() })
         }
         Who::Journal => through_journal(place.path(), group_bytes, bound),
     }
 }
 
-fn through_journal(place: &Path, group_bytes: usize, bound: Bound) -> Result<Sum> {
+fn through_journal(place: &Path, group_bytes: usize, bound: Bound) -> Result<Turn> {
     let (disk, notes) = TimedDisk::new(RealDisk::open(place)?);
     let limits = ::journal::Options { group_bytes_max: group_bytes, ..Default::default() };
     let opened = ::journal::open(disk, limits, &mut |_| Ok(()))?;
@@ -168,7 +179,7 @@ fn through_journal(place: &Path, group_bytes: usize, bound: Bound) -> Result<Sum
         sync: after.sync.saturating_sub(before.sync),
         last: None,
     };
-    Ok(Sum { bytes, wall: end - begin, times })
+    Ok(Turn { bytes, wall: end - begin, times })
 }
 
 /// Keeps the queue full until the time is over or enough is written.
