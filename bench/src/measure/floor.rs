@@ -39,7 +39,8 @@ pub(crate) async fn serve(address: SocketAddr, behind: Behind) -> Result<()> {
                 .tcp_nodelay(true)
                 .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
-                .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .max_concurrent_streams(temporal::Options::default().streams_per_connection_max);
             Ok({ builder }.serve(address, Service::default()).await?)
         }
         Behind::Engine => {

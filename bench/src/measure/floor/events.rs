@@ -45,13 +45,14 @@ impl Events {
     /// A task was started, whose event is the last one: what the worker has not seen, or all.
     pub(crate) fn show(&mut self, all: bool) -> Bytes {
         let from = if all { 0 } else { self.unseen };
+        let shown = self.since(from);
         self.unseen = self.bytes.len();
-        Bytes::copy_from_slice(self.bytes.get(from..).unwrap_or_default())
+        shown
     }
 
-    /// The last event alone, as a history.
-    pub(crate) fn last(&self, began_at: usize) -> Bytes {
-        Bytes::copy_from_slice(self.bytes.get(began_at..).unwrap_or_default())
+    /// The events behind a place in the bytes.
+    pub(crate) fn since(&self, place: usize) -> Bytes {
+        Bytes::copy_from_slice(self.bytes.get(place..).unwrap_or_default())
     }
 
     /// Bytes until now.

@@ -116,6 +116,11 @@ impl Run {
         (queue, bytes.freeze())
     }
 
+    /// What has happened until now.
+    pub(crate) fn events(&self) -> Bytes {
+        self.events.since(0)
+    }
+
     /// The workflow task was completed.
     pub(crate) fn task_completed(&mut self, identity: String) {
         let completed = history::WorkflowTaskCompletedEventAttributes {
@@ -211,7 +216,7 @@ impl Run {
             EventType::WorkflowExecutionCompleted,
             Attributes::WorkflowExecutionCompletedEventAttributes(completed),
         );
-        let closed = self.events.last(before);
+        let closed = self.events.since(before);
         self.events = Events::default();
         for waits in self.waiting.drain(..) {
             // Who went away does not want it.

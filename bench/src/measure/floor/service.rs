@@ -98,7 +98,7 @@ impl Service {
             }
             "RespondWorkflowTaskCompleted" => self.workflow_task_completed(read(request)?),
             "RespondActivityTaskCompleted" => self.activity_task_completed(read(request)?),
-            "GetWorkflowExecutionHistory" => self.close_event(read(request)?).await,
+            "GetWorkflowExecutionHistory" => self.history(read(request)?).await,
             "GetSystemInfo" => Ok(system_info()),
             "DescribeNamespace" => Ok(namespace(read(request)?)),
             "ShutdownWorker" => Ok(Bytes::new()),
@@ -167,13 +167,18 @@ impl Service {
         Ok(Bytes::new())
     }
 
-    async fn close_event(&self, request: service::GetWorkflowExecutionHistoryRequest) -> Answer {
+    /// The event with which a run closes for who waits; all events for a worker that was not
+    /// quick enough to remember the run.
+    async fn history(&self, request: service::GetWorkflowExecutionHistoryRequest) -> Answer {
         let waits = {
             let mut state = self.lock();
             let run_id = request.execution.unwrap_or_default().run_id;
             let number = state.by_run_id.get(&run_id).copied();
             let run = number.and_then(|number| state.runs.get_mut(number));
             let run = run.ok_or_else(|| Status::not_found("no such run"))?;
+            if !request.wait_new_event {
+                return Ok(history(&run.events()));
+            }
             match &run.closed {
                 Some(closed) => return Ok(history(closed)),
                 None => {
