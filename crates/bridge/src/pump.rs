@@ -46,7 +46,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            in_flight_count: 64,
+            in_flight_count: 256,
             parked_count: 1_000,
             parked_bytes: 16 << 20,
             read_bytes: 1 << 20,
