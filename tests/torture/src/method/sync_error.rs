@@ -97,7 +97,7 @@ fn plan(random: &mut Random, fault: u32, faults: u32) -> Injection {
         return Injection { call: "fdatasync", error: "EIO", when: fault };
     }
     let error = if random.once_in(2) { "EIO" } else { "ENOSPC" };
-    Injection { call: "pwritev", error, when: 1 + random.below(WRITES_MAX) as u32 }
+    Injection { call: "pwrite64", error, when: 1 + random.below(WRITES_MAX) as u32 }
 }
 
 /// Starts the node, lets it live until the call fails, and cuts the power.
