@@ -3,7 +3,7 @@
 //! ```text
 //!   writer thread                committer thread                 anyone
 //!   Appender::reserve            Committer::run_group             Reader::read
-//!   Appender::append  -> queue -> gather, ONE vectored write,     pread + CRC
+//!   Appender::append  -> queue -> gather, write,                  pread + CRC
 //!                                 ONE fdatasync, durable := lsn
 //! ```
 //!
