@@ -6,14 +6,33 @@
 pub mod model;
 
 use checker::{
-    ActivityEnd, Answer, Call, Declaration, Delivery, Emit, Event, Fault, Kind, Line, OpId,
-    Outcome, Partition, Party, Phase, Place, Record, Recorder, Refusal, Report, Route, RunEnd,
-    Sink, Status, WorkflowTaskEnd, check,
+    ActivityEnd, Answer, Call, Declaration, Delivery, Emit, Event, Fault, Invariant, Kind, Line,
+    OpId, Outcome, Partition, Party, Phase, Place, Record, Recorder, Refusal, Report, Route,
+    RunEnd, Sink, Status, WorkflowTaskEnd, check,
 };
 
 pub struct Story {
     recorder: Recorder,
     pub now_us: i64,
+}
+
+/// Runs a bad story; the finding's words must contain `says`.
+pub fn caught(invariant: Invariant, says: &str, tell: impl FnOnce(&mut Story)) {
+    let mut story = Story::new();
+    tell(&mut story);
+    judge(&story, invariant, says);
+}
+
+pub fn caught_with_route(invariant: Invariant, says: &str, tell: impl FnOnce(&mut Story)) {
+    let mut story = Story::with_route();
+    tell(&mut story);
+    judge(&story, invariant, says);
+}
+
+pub fn judge(story: &Story, invariant: Invariant, says: &str) {
+    let report = story.report();
+    assert_eq!(report.broken(), [invariant], "{report}");
+    assert!(report.findings.iter().any(|it| it.what.contains(says)), "{report}");
 }
 
 pub fn ok(answer: Answer) -> Outcome {
