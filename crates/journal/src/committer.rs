@@ -1,4 +1,4 @@
-//! The committer's end: gathers what is queued into one write and one fdatasync.
+//! The committer's end: gathers what is queued into one group, which is written and synced once.
 //!
 //! While a group is being synced the next one gathers in the queue; there is no waiting window.
 //! After the first error nothing is written any more: the pages' state is unknown, and a second

@@ -1,8 +1,7 @@
 //! Makes the end of the journal certain before anything is served: what is torn goes, what was
 //! read stays.
 
-use crate::disk::read_full;
-use crate::disk::write_zeros;
+use crate::disk::{read_full, write_zeros};
 use crate::segment::file_name;
 use crate::window::WINDOW_BYTES;
 use crate::{Disk, DiskFile, Error};

@@ -183,24 +183,24 @@ impl PublishedLog {
     /// The bytes of a batch, as the producer sent them. Those of the next ones are fetched from
     /// disk meanwhile, if that is where they are.
     pub async fn read(&self, batch: BatchRef) -> Result<Bytes, Error> {
-        let hot = self.lock_tail().get(&batch.address);
-        match hot {
-            Some(bytes) => Ok(bytes),
-            None => {
-                self.read_ahead(&batch);
-                self.read_from_disk(batch.address).await
-            }
+        if let Some(hot) = self.hot(&batch.address) {
+            return Ok(hot);
         }
+        self.read_ahead(&batch);
+        self.read_from_disk(batch.address).await
     }
 
     /// The bytes at an address: from memory if they are recent, otherwise from disk, without
     /// blocking the caller's thread.
     pub async fn read_blob(&self, address: BlobAddr) -> Result<Bytes, Error> {
-        let hot = self.lock_tail().get(&address);
-        match hot {
+        match self.hot(&address) {
             Some(bytes) => Ok(bytes),
             None => self.read_from_disk(address).await,
         }
+    }
+
+    fn hot(&self, address: &BlobAddr) -> Option<Bytes> {
+        self.lock_tail().get(address)
     }
 
     async fn read_from_disk(&self, address: BlobAddr) -> Result<Bytes, Error> {
